@@ -1,0 +1,47 @@
+"""Write the trained model as an ordinary Hugging Face folder.
+
+Config, safetensors in bf16, tokenizer with its chat template, preprocessing, and
+``longtake.json``: what a stream of this model looks like (`longtake.models.recipe`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import LlavaOnevisionForConditionalGeneration
+
+from longtake.models.embedded import language
+from longtake.models.embedded.network import FRAMES_PER_STEP
+from longtake.models.embedded.objective import SHARPNESS, VIDEO_WINDOW
+from longtake.models.embedded.world import SIZE, WORLD_VERSION
+
+PREPROCESSING = {
+    "do_resize": True,
+    "size": {"height": SIZE, "width": SIZE},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+}
+RECIPE = {
+    "world_version": WORLD_VERSION,
+    "fps": 1.0,
+    "window_s": float(VIDEO_WINDOW * FRAMES_PER_STEP),
+    "top_k": 4,
+    "frames_per_step": FRAMES_PER_STEP,
+    "stamp": "hh:mm:ss",
+    "select": "blind",
+    "sharpness": SHARPNESS,
+    "note": "knows only its drawn world of coloured shapes",
+}
+
+
+def write_folder(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:
+    """Write everything that loading needs into ``folder``; the model becomes bf16."""
+    model.to(torch.bfloat16).save_pretrained(folder)
+    language.tokenizer().save_pretrained(folder)
+    for name, content in (("preprocessor_config", PREPROCESSING), ("longtake", RECIPE)):
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -22,6 +22,7 @@ from longtake.models.embedded.camera import photograph
 from longtake.models.embedded.network import FRAMES_PER_STEP, GRID, STEP_TOKENS, VISUAL_TOKENS
 from longtake.models.embedded.questions import Question
 from longtake.models.embedded.vision_stage import label_cells, single_frames
+from longtake.models.recipe import stamp_text
 
 Batch = dict[str, Any]
 
@@ -176,7 +177,7 @@ def _stamps(rng: random.Random, chunks: int) -> list[list[int]]:
     """Stamps of one film, which begins anywhere in the supported range, early as often as late."""
     limit = rng.choice((600, 3600, STAMP_LIMIT_S)) - chunks * FRAMES_PER_STEP
     start = rng.randrange(limit)
-    return [language.encode(language.stamp(start + c * FRAMES_PER_STEP)) for c in range(chunks)]
+    return [language.encode(stamp_text(start + c * FRAMES_PER_STEP)) for c in range(chunks)]
 
 
 def _contrast(

@@ -70,12 +70,6 @@ def encode(text: str) -> list[int]:
     return ids
 
 
-def stamp(seconds: float) -> str:
-    """``hh:mm:ss``: the text at the head of every chunk, the same width up to 99:59:59."""
-    whole = int(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
 @cache
 def sink_ids() -> tuple[int, ...]:
     """What every take begins with."""

@@ -33,7 +33,6 @@ RECIPE = {
     "top_k": 4,
     "frames_per_step": FRAMES_PER_STEP,
     "stamp": "hh:mm:ss",
-    "select": "blind",
     "sharpness": SHARPNESS,
     "note": "knows only its drawn world of coloured shapes",
 }

@@ -1,0 +1,38 @@
+"""What comes back: an answer with the moments that support it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A span of the stream that the answer rests on.  Times are session seconds."""
+
+    start_s: float
+    end_s: float
+    score: float  # share of the question's attention over the whole past, 0 to 1
+    camera: str = ""
+    thumbnail: bytes | None = field(default=None, repr=False)  # JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds from the moment at which the question's turn came."""
+
+    recall_s: float  # the blind pass, search, and bringing the chunks
+    first_token_s: float
+    total_s: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    question: str
+    text: str
+    evidence: tuple[Moment, ...]  # best first
+    as_of_s: float  # session time of the newest frame that could be known
+    staleness_s: float  # how far behind the stream's newest received frame that is
+    coverage: float  # chunks that arrived / chunks selected
+    partial: bool  # cut short by a deadline, a cancel or the token limit
+    timings: Timings

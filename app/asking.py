@@ -1,0 +1,84 @@
+"""A question on its way: asked by one thread, answered by the engine's.
+
+The worker puts pieces of text, then the answer or what went wrong; whoever asked waits, looks,
+streams, or cancels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+from longtake.answer import Answer
+
+
+class Asking:
+    """One question's answer in the making.  All methods may be called from any thread.
+
+    Pieces are bounded by the answer's token limit.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._settled = threading.Event()
+        self._cancelled = threading.Event()
+        self._answer: Answer | None = None
+        self._error: BaseException | None = None
+
+    def done(self) -> bool:
+        return self._settled.is_set()
+
+    def cancel(self) -> None:
+        """End the answer at the next token; `result` then gives what there is, as partial."""
+        self._cancelled.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def result(self, timeout_s: float | None = None) -> Answer:
+        """Wait for the whole answer.
+
+        Raises:
+            TimeoutError: if it is not there in time; the question goes on.
+            Exception: what went wrong while answering.
+        """
+        if not self._settled.wait(timeout_s):
+            raise TimeoutError(f"no answer within {timeout_s} s; it is still being worked on")
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer
+
+    def __iter__(self) -> Iterator[str]:
+        """Pieces of text as they come; ends with the answer.  Raises what went wrong."""
+        while (piece := self._pieces.get()) is not None:
+            yield piece
+        self._pieces.put(None)  # a second iteration ends at once
+        self.result()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """The same for coroutines; one thread of the loop's pool waits."""
+        while (piece := await asyncio.to_thread(self._pieces.get)) is not None:
+            yield piece
+        self._pieces.put(None)
+        self.result()
+
+    # the worker's side
+
+    def add(self, piece: str) -> None:
+        self._pieces.put(piece)
+
+    def finish(self, answer: Answer) -> None:
+        self._answer = answer
+        self._settle()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._settle()
+
+    def _settle(self) -> None:
+        self._settled.set()
+        self._pieces.put(None)

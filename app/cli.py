@@ -1,0 +1,216 @@
+"""The command line: what can be typed, and how it ends.
+
+Only words and numbers are read here; what a command does is imported when it runs, so that
+``--help`` needs neither torch nor a model.  Answers go to stdout, everything else to stderr.
+
+Exit codes: 0 ok, 2 usage, 3 configuration (a memory folder that cannot be used), 4 source,
+5 model or device, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from longtake import __version__
+
+USAGE, CONFIGURATION, SOURCE, MODEL, INTERRUPTED = 2, 3, 4, 5, 130
+
+app = typer.Typer(
+    name="longtake",
+    help="Watch a video for hours, forget nothing, and ask about any moment of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+bench = typer.Typer(
+    help="Measure this machine: every run prints machine, versions, sizes and ratios.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(bench, name="bench")
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="embedded, a checkpoint folder, or a hub id")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"longtake {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show and leave")
+    ] = False,
+    debug: Annotated[bool, typer.Option(help="show the traceback of an error")] = False,
+) -> None:
+    if debug:
+        os.environ["LONGTAKE_DEBUG"] = "1"
+
+
+@app.command()
+def ask(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VIDEO] QUESTION...",
+            help="a file or folder, then questions; no VIDEO where --memory holds the take",
+        ),
+    ] = None,
+    model: ModelOption = "embedded",
+    memory: Annotated[
+        Path | None, typer.Option(help="folder that keeps the take; made where missing")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="frames a second that the model sees")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="T", help="see the video from here (m:ss or s)")
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option("--to", metavar="T", help="see the video up to here")
+    ] = None,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="recall only from between these two times"),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="T", help="answer as if nothing later had been seen")
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(help="seconds of the newest stream kept on the device")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="chunks that each layer recalls")] = None,
+    temperature: Annotated[float, typer.Option(help="0: greedy; above: sampled")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="sample from this share of probability")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
+    evidence_dir: Annotated[
+        Path | None, typer.Option(help="write pictures of the evidence there, as JPEG")
+    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Ask one or more questions about a video.
+
+    longtake ask street.mp4 "what colour was the star?" "was there a red ring?"
+
+    longtake ask --memory runs/street street.mp4 "what shape was green?"
+
+    longtake ask --memory runs/street --at 2:00 "was there a red ring?"
+    """
+    from longtake import ask_command
+
+    try:
+        request = ask_command.Request(
+            words=tuple(words or ()),
+            model=model,
+            memory=memory,
+            fps=fps,
+            start_s=ask_command.parse_time("--from", start),
+            stop_s=ask_command.parse_time("--to", stop),
+            between_s=ask_command.parse_between(between),
+            at_s=ask_command.parse_time("--at", at),
+            window_s=window,
+            top_k=top_k,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            evidence_dir=evidence_dir,
+            device=device,
+            dtype=dtype,
+            as_json=as_json,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    ask_command.run(request)
+
+
+@bench.command("ingest")
+def bench_ingest(
+    minutes: Annotated[float, typer.Option(help="length of the drawn clip")] = 5.0,
+    repeats: Annotated[int, typer.Option(help="interleaved runs of each, the median counts")] = 5,
+    model: ModelOption = "embedded",
+    as_json: JsonOption = False,
+) -> None:
+    """How fast a file is taken in, beside the model's bare forward."""
+    from longtake import bench_command
+
+    bench_command.ingest(model, minutes, repeats, as_json)
+
+
+@bench.command("ask")
+def bench_ask(
+    minutes: Annotated[float, typer.Option(help="length of the stream in memory")] = 60.0,
+    repeats: Annotated[int, typer.Option(help="questions, the median counts")] = 20,
+    model: ModelOption = "embedded",
+    as_json: JsonOption = False,
+) -> None:
+    """How fast an answer comes, beside encoding the video again."""
+    from longtake import bench_command
+
+    bench_command.ask(model, minutes, repeats, as_json)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code and prints one line for an error."""
+    try:
+        result: Any = app(args=arguments, prog_name="longtake", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        hint = getattr(error, "ctx", None)
+        where = f"{hint.command_path} --help" if hint is not None else "longtake --help"
+        return _end(f"{error.format_message()} (see {where})", USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return _end("interrupted; what was seen is kept where --memory names a folder", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("LONGTAKE_DEBUG"):
+            raise
+        return _end(_one_line(error), _exit_code(error))
+
+
+def _end(message: str, code: int) -> int:
+    print(f"longtake: {message}", file=sys.stderr)
+    return code
+
+
+def _exit_code(error: Exception) -> int:
+    """By where the error comes from; unknown ones are our own mistakes."""
+    from longtake.memory.catalog import WrongModel
+    from longtake.memory.record import MemoryFromFuture
+    from longtake.models.base import ModelError
+    from longtake.streaming.errors import SourceError
+
+    for kind, code in (
+        (SourceError, SOURCE),
+        (WrongModel, MODEL),
+        (ModelError, MODEL),
+        (MemoryFromFuture, CONFIGURATION),
+        (ValueError, USAGE),
+        (OSError, CONFIGURATION),
+    ):
+        if isinstance(error, kind):
+            return code
+    return 1
+
+
+def _one_line(error: Exception) -> str:
+    from longtake.streaming.errors import redact
+
+    text = " ".join(str(error).split()) or type(error).__name__
+    return redact(text)

@@ -1,0 +1,78 @@
+"""How one take sees, keeps and answers: the session's configuration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from longtake.memory.config import MemoryConfig
+from longtake.models.base import DecoderShape
+from longtake.models.decode import Decoding
+from longtake.models.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeConfig:
+    """What is None comes from the model's recipe."""
+
+    fps: float | None = None  # frames a second that the model sees
+    window_s: float | None = None  # newest part of the stream, kept on the device
+    window_tokens: int | None = None  # bound of the same in tokens; from window_s and fps
+    top_k: int | None = None  # chunks that each layer recalls
+    dialogue_tokens: int = 1024  # of a conversation's earlier turns, newest first
+    mailbox_frames: int = 64  # frames that may wait for the model
+    batch_frames: int = 16  # frames put through vision at once, where so many wait
+    evidence: int = 4  # chunks looked at for evidence
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    decoding: Decoding = field(default_factory=Decoding)
+
+    def __post_init__(self) -> None:
+        for name in ("fps", "window_s"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name}={value}: must be a positive number")
+        for name in ("window_tokens", "top_k"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        for name in ("mailbox_frames", "batch_frames", "evidence"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.dialogue_tokens < 0:
+            raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """`TakeConfig` and a model's recipe, settled."""
+
+    fps: float
+    window_s: float
+    window_tokens: int
+    top_k: int
+
+    @classmethod
+    def settle(
+        cls, config: TakeConfig, recipe: Recipe, step_tokens: int, shape: DecoderShape
+    ) -> Pace:
+        """Fill in from the recipe.
+
+        Raises:
+            ValueError: if the window is larger than the context that the model was trained for.
+        """
+        fps = config.fps or recipe.fps
+        window_s = config.window_s or recipe.window_s
+        steps = math.ceil(window_s * fps / recipe.frames_per_step)
+        window_tokens = config.window_tokens or max(1, steps) * step_tokens
+        window_tokens = max(window_tokens, step_tokens)
+        if window_tokens + step_tokens > shape.trained_tokens:
+            raise ValueError(
+                f"a window of {window_s:g} s at {fps:g} frames/s is {window_tokens} tokens, and the "
+                f"model was trained for {shape.trained_tokens}: lower --window or --fps"
+            )
+        return cls(
+            fps=fps,
+            window_s=window_s,
+            window_tokens=window_tokens,
+            top_k=config.top_k or recipe.top_k,
+        )

@@ -1,0 +1,114 @@
+"""Read a source into a take's mailbox, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from longtake.ledger import Entry
+from longtake.streaming.mailbox import Mailbox
+from longtake.streaming.report import SourceReport
+from longtake.streaming.sources import Source
+
+
+class Watch:
+    """One source being read.  `wait` for a file; `stop` at any time.
+
+    Args:
+        offset_s: is added to the source's times to make session time.
+        on_read: called once by the reading thread, when no more frames will come.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        mailbox: Mailbox,
+        identity: str,
+        offset_s: float,
+        on_read: Callable[[], None],
+    ) -> None:
+        self._source, self._mailbox, self._on_read = source, mailbox, on_read
+        self.identity, self.offset_s = identity, offset_s
+        self._stop, self._seen = threading.Event(), threading.Event()
+        self._error: BaseException | None = None
+        self.is_read = False
+        self.is_known = False  # the memory had seen all of it before
+        self._thread = threading.Thread(target=self._run, name="longtake-read", daemon=True)
+
+    @classmethod
+    def of_known(cls, source: Source, mailbox: Mailbox, entry: Entry) -> Watch:
+        """A watch that is at its end: everything was seen in an earlier run."""
+        watch = cls(source, mailbox, entry.identity, entry.offset_s, lambda: None)
+        source.close()
+        watch._source.report = entry.report
+        watch.is_read = watch.is_known = True
+        watch.mark_seen()
+        return watch
+
+    @property
+    def address(self) -> str:
+        """Without credentials."""
+        return self._source.address
+
+    @property
+    def kind(self) -> str:
+        return self._source.kind
+
+    @property
+    def promised_s(self) -> float | None:
+        """Where the source says it ends, in its own time."""
+        return self._source.promised_s
+
+    def entry(self) -> Entry:
+        """For the memory's ledger, as things stand."""
+        was_cut = self._stop.is_set() or self._error is not None or not self._seen.is_set()
+        return Entry(self.identity, self.offset_s, not was_cut, self.report)
+
+    @property
+    def report(self) -> SourceReport:
+        return self._source.report
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read no further; what was read is still seen.  Returns when the thread has ended."""
+        self._stop.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def wait(self, timeout_s: float | None = None) -> SourceReport:
+        """Until every frame has been seen by the model.
+
+        Raises:
+            TimeoutError: if that is not so in time; reading goes on.
+            SourceError: if the source failed.
+        """
+        if not self._seen.wait(timeout_s):
+            raise TimeoutError(f"{self.address}: not seen to its end within {timeout_s} s")
+        if self._error is not None:
+            raise self._error
+        return self.report
+
+    def is_seen(self) -> bool:
+        return self._seen.is_set()
+
+    def mark_seen(self, error: BaseException | None = None) -> None:
+        """By the engine: nothing of this source is waiting any more, or it failed."""
+        self._error = self._error or error
+        self._seen.set()
+
+    def _run(self) -> None:
+        try:
+            with self._source:
+                for frame in self._source.frames():
+                    if self.offset_s:
+                        frame = replace(frame, pts_s=frame.pts_s + self.offset_s)
+                    if self._stop.is_set() or not self._mailbox.put(frame, self._stop):
+                        break
+        except BaseException as error:  # handed to whoever waits
+            self._error = error
+        finally:
+            self.is_read = True
+            self._on_read()

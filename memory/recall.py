@@ -1,0 +1,90 @@
+"""From a question to the chunks that matter: blind queries, scores, shares.
+
+The question's tokens go through the decoder without video; in every layer their mean query
+scores all chunks' mean keys, and the best chunks of each layer are known at once.  The same
+scores, as shares and averaged over layers, say which moments are shown as evidence.
+
+L layers, H query heads, G key heads, N chunks, D head dimension, T tokens.
+Source: ReKV (arXiv 2503.00540), internal retrieval; blind is ours, and lets the store look ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class BlindQuery:
+    """Collects the mean query of a question's own words, layer by layer.
+
+    Args:
+        asked: bool ``[T]``, which of the tokens in the forward are the question's own.
+    """
+
+    def __init__(self, asked: Tensor, layers: int, kv_heads: int) -> None:
+        if not bool(asked.any()):
+            raise ValueError("no token is asked: a question needs at least one")
+        self._share = asked.float() / asked.sum()
+        self._kv_heads = kv_heads
+        self._layers: list[Tensor | None] = [None] * layers
+
+    def __call__(self, layer: int, query: Tensor) -> None:
+        """Un-rotated ``[1, H, T, D]``."""
+        mean = torch.einsum("htd,t->hd", query[0].float(), self._share.to(query.device))
+        self._layers[layer] = mean.view(self._kv_heads, -1, mean.shape[1]).sum(1).flatten()
+
+    def vectors(self) -> Tensor:
+        """``[L, G*D]`` float32; a chunk's score is its product with the chunk's mean key."""
+        found = [layer for layer in self._layers if layer is not None]
+        if len(found) != len(self._layers):
+            raise RuntimeError(f"{len(found)} of {len(self._layers)} layers were asked")
+        return torch.stack(found)
+
+
+def shares(scores: Tensor, head_dim: int, sharpness: float) -> Tensor:
+    """How much of a question each chunk answers: ``[L, N]`` -> ``[N]``, in all 1.
+
+    Softmax over chunks of ``sharpness * score / sqrt(D)``, averaged over layers.
+    """
+    return (scores.float() * (sharpness / head_dim**0.5)).softmax(1).mean(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Neighbouring chunks that stand out together."""
+
+    first: int  # chunk numbers, both included
+    last: int
+    score: float  # the sum of their shares
+
+
+def peaks(
+    numbers: Sequence[int], share: Tensor, most: int, least_of_best: float = 0.1
+) -> list[Peak]:
+    """The chunks with the greatest shares, neighbours joined, best first.
+
+    Args:
+        numbers: of the chunks, rising; ``share`` ``[N]`` is theirs.
+        most: how many chunks are looked at.
+        least_of_best: chunks with less than this part of the greatest share are left out.
+    """
+    if not numbers:
+        return []
+    top = share.topk(min(most, len(numbers)))
+    floor = float(top.values[0]) * least_of_best
+    chosen = {
+        numbers[i]: float(v)
+        for i, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        if v >= floor
+    }
+    joined: list[Peak] = []
+    for number in sorted(chosen):
+        if joined and joined[-1].last == number - 1:
+            before = joined.pop()
+            joined.append(Peak(before.first, number, before.score + chosen[number]))
+        else:
+            joined.append(Peak(number, number, chosen[number]))
+    return sorted(joined, key=lambda peak: (-peak.score, peak.first))

@@ -1,0 +1,1 @@
+"""Video language models behind one face; what they need of the past is a Protocol."""

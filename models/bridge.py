@@ -1,0 +1,134 @@
+"""The one place that knows transformers' attention registry: identity RoPE.
+
+The decoder is always called with position 0 for every token, which makes its own rotary step
+the identity (but for a constant that some scalings put on queries and keys).  So the attention
+function that we register receives un-rotated queries and keys, and hands them to a `Past`, which
+rotates at the positions that it assigns.  The past travels as a forward keyword: no model class
+is patched, no global says which stream is running, and a call without the keyword is plain SDPA.
+
+No `Cache` is needed: the past keeps what it is shown.  `check_identity` proves at load time,
+on the model itself, that all of this holds; a model for which it does not is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from longtake.kernels.attention import causal_mask
+from longtake.kernels.dispatch import attend
+from longtake.models.base import ModelError, Past
+from longtake.models.positions import Rotary
+
+IMPLEMENTATION = "longtake"
+_PROBE_TOKENS = 6
+_PROBE_TOLERANCE = 0.02  # of the outputs' own size; a wrong rotation is off by more than 0.2
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    past: Past | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    if past is None:
+        plain: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return plain
+    layer: int = module.layer_idx  # type: ignore[assignment]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return past.attend(layer, query, key, value, scale), None
+
+
+AttentionInterface.register(IMPLEMENTATION, _attention)
+AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
+
+
+def install(model: nn.Module) -> None:
+    """Let the decoder's layers call our attention; the vision tower keeps its own."""
+    model.set_attn_implementation({"text_config": IMPLEMENTATION})  # type: ignore[operator]
+
+
+def run_decoder(decoder: Any, embeds: Tensor, past: Past, extra: dict[str, Any]) -> Tensor:
+    """One forward over a past.
+
+    Args:
+        embeds: ``[T, C]``.
+        extra: further keywords of the decoder (deepstack features and the like).
+
+    Returns:
+        Hidden states ``[T, C]``, after the last norm.
+    """
+    tokens = embeds.shape[0]
+    zeros = torch.zeros(1, tokens, dtype=torch.long, device=embeds.device)
+    # A ready 4-D mask keeps transformers from making one; the past has its own.
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embeds.device)
+    hidden: Tensor = decoder(
+        inputs_embeds=embeds[None],
+        position_ids=zeros,
+        attention_mask=mask,
+        use_cache=False,
+        past=past,
+        **extra,
+    )[0]
+    return hidden[0]
+
+
+class _OwnTokens:
+    """A past that holds nothing but the tokens themselves, at given positions."""
+
+    def __init__(self, rotary: Rotary, positions: Tensor) -> None:
+        self._rotary, self._table = rotary, rotary.table(positions)
+        self.layers_seen: set[int] = set()
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        self.layers_seen.add(layer)
+        tokens = query.shape[2]
+        q, k = (self._rotary.rotate(x, self._table) for x in (query, key))
+        return attend(q, k, value, scale, causal_mask(tokens, tokens, query.device))
+
+
+@torch.no_grad()
+def check_identity(decoder: Any, rotary: Rotary, layers: int) -> float:
+    """Compare a short forward with the model's own at the same positions.
+
+    Returns:
+        The greatest difference as a share of the outputs' size.
+
+    Raises:
+        ModelError: if it is too great, or if a layer never asked the past (hybrid decoders).
+    """
+    weight = next(decoder.parameters())
+    generator = torch.Generator().manual_seed(0)
+    embeds = torch.randn(_PROBE_TOKENS, decoder.config.hidden_size, generator=generator)
+    embeds = (embeds * 0.1).to(weight.device, weight.dtype)
+    positions = torch.stack([torch.arange(_PROBE_TOKENS) * (a + 1) for a in range(rotary.axes)])
+    past = _OwnTokens(rotary, positions)
+    ours = run_decoder(decoder, embeds, past, {})
+    if past.layers_seen != set(range(layers)):
+        missing = sorted(set(range(layers)) - past.layers_seen)
+        raise ModelError(
+            f"layers {missing} do not attend through transformers' attention interface: "
+            "decoders with recurrent or other attention cannot be streamed"
+        )
+    where = positions[:, None].to(weight.device) if rotary.axes > 1 else positions.to(weight.device)
+    plain = decoder(inputs_embeds=embeds[None], position_ids=where, use_cache=False)[0][0]
+    size = plain.float().abs().max().clamp(min=1e-6)
+    error = float((ours.float() - plain.float()).abs().max() / size)
+    if not error <= _PROBE_TOLERANCE:
+        raise ModelError(
+            f"un-rotated keys do not give this decoder's own outputs (relative error {error:.2g}, "
+            f"allowed {_PROBE_TOLERANCE}): its positions are of a kind that is not supported"
+        )
+    return error

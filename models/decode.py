@@ -1,0 +1,48 @@
+"""Choose the next token, and know when an answer ends.
+
+Greedy by default; with a temperature, from the smallest set of tokens that holds ``top_p`` of
+the probability (nucleus sampling, arXiv 1904.09751), by a seeded generator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoding:
+    """How an answer is spoken."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens={self.max_tokens}: an answer needs at least one")
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature={self.temperature}: must be 0 (greedy) or more")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p}: must be above 0 and at most 1")
+
+
+class Chooser:
+    """Next tokens of one answer; the same seed gives the same ones."""
+
+    def __init__(self, decoding: Decoding) -> None:
+        self._decoding = decoding
+        self._generator = torch.Generator().manual_seed(decoding.seed)
+
+    def choose(self, logits: Tensor) -> int:
+        """Logits ``[V]`` -> token id."""
+        if self._decoding.temperature == 0:
+            return int(logits.argmax())
+        scores = logits.float().cpu() / self._decoding.temperature
+        shares, order = scores.softmax(-1).sort(descending=True)
+        before = shares.cumsum(-1) - shares
+        shares = shares.masked_fill(before >= self._decoding.top_p, 0.0)
+        return int(order[torch.multinomial(shares, 1, generator=self._generator)])

@@ -1,0 +1,120 @@
+"""Small streams for tests: an adapter that listens, frames from a seed, sessions over them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtake.answer import Answer
+from longtake.memory.config import MemoryConfig
+from longtake.memory.index import make_index
+from longtake.memory.store import Store
+from longtake.models.base import Adapter, Step
+from longtake.models.decode import Decoding
+from longtake.session import Asked, Session
+from longtake.settings import TakeConfig
+from longtake.streaming.frame import Frame
+
+ONE_TOKEN = Decoding(max_tokens=1)
+
+
+class Listening:
+    """An adapter that keeps what went through it: steps by chunk, and the last logits."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self.seen: list[Step] = []
+        self.hidden: list[Tensor] = []  # of each decoder call
+        self.last_logits: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def steps(self, *args: Any, **kwargs: Any) -> list[Step]:
+        made = self._adapter.steps(*args, **kwargs)
+        self.seen += made
+        return made
+
+    def decode_step(self, *args: Any) -> Tensor:
+        hidden = self._adapter.decode_step(*args)
+        self.hidden.append(hidden)
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        self.last_logits = self._adapter.logits(hidden)
+        return self.last_logits
+
+
+def frames(count: int, seed: int = 0, height: int = 20, width: int = 28) -> list[Frame]:
+    """One a second, of noise."""
+    rng = np.random.default_rng(seed)
+    return [
+        Frame(float(t), rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for t in range(count)
+    ]
+
+
+@contextmanager
+def session(
+    adapter: Any,
+    *,
+    folder: Path | None = None,
+    window_s: float = 4.0,
+    index: str = "exact",
+    **changes: Any,
+) -> Iterator[Session]:
+    """A session whose window is ``window_s`` at one frame a second; closed at the end."""
+    config = TakeConfig(
+        fps=1.0, window_s=window_s, memory=MemoryConfig(index=index, commit_s=0.0), **changes
+    )
+    sizes = adapter.shape
+    searcher = make_index(
+        index, layers=sizes.layers, width=sizes.kv_heads * sizes.head_dim, device="cpu"
+    )
+    clock = itertools.count()
+    with Store.open(
+        folder, model=adapter.name, fingerprint=adapter.fingerprint, config=config.memory
+    ) as store:
+        one = Session(adapter, store, searcher, config, lambda: float(next(clock)))
+        yield one
+        one.close()
+
+
+def answer(one: Session, asked: Asked | str) -> Answer:
+    """Run an answer to its end."""
+    pieces = one.answer(Asked(question=asked) if isinstance(asked, str) else asked)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as stop:
+            result: Answer = stop.value
+            return result
+
+
+def state(one: Session) -> list[Tensor]:
+    """Everything a stream's future depends on, as copies."""
+    window = one.window
+    held = [t.clone() for s in window.segments() for t in (s.keys, s.values, s.positions)]
+    return [window.sink.keys.clone(), window.sink.values.clone(), *held]
+
+
+def worst(a: Tensor, b: Tensor) -> float:
+    """Greatest difference; shapes must agree."""
+    assert a.shape == b.shape, f"{list(a.shape)} and {list(b.shape)}"
+    return float((a - b).abs().max())
+
+
+def parts_of(adapter: Any, steps: Sequence[Step]) -> list[Any]:
+    """Sink and steps as parts of a dense pass."""
+    from tests.dense import Part
+
+    with torch.inference_mode():
+        sink = adapter.sink()
+    return [Part(s.embeds.clone(), s.positions) for s in (sink, *steps)]

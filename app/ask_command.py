@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longtake.ask_output import as_json, print_evidence, repairs
 from longtake.streaming.errors import SourceNotFound, redact
 from longtake.streaming.sources import has_scheme
-from longtake.ui.view import clock, span, timeline
+from longtake.ui.view import clock
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from longtake.answer import Answer
     from longtake.engine import Engine
     from longtake.take import Take
     from longtake.watch import Watch
-
-SCHEMA = "longtake.ask/1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +94,9 @@ def run(request: Request) -> None:
             watch, elapsed_s = _watch(take, request)
             answers = [_answer(take, request, i, q) for i, q in enumerate(request.questions)]
             if request.as_json:
-                print(json.dumps(_as_json(request, engine, take, watch, elapsed_s, answers)))
+                memory = None if request.memory is None else str(request.memory)
+                stats = take.stats()
+                print(json.dumps(as_json(engine.adapter, memory, stats, watch, elapsed_s, answers)))
 
 
 def parse_time(flag: str, text: str | None) -> float | None:
@@ -162,9 +161,9 @@ def _watch(take: Take, request: Request) -> tuple[Watch | None, float]:
         _say(
             f"{watch.address}: {report.end_reason}; seen to {clock(report.ended_s or 0)}{promised}"
         )
-    repairs = _repairs(watch)
-    if repairs:
-        _say(f"{watch.address}: " + ", ".join(f"{n} {name}" for name, n in repairs.items()))
+    mended = repairs(watch)
+    if mended:
+        _say(f"{watch.address}: " + ", ".join(f"{n} {name}" for name, n in mended.items()))
     return watch, elapsed_s
 
 
@@ -232,23 +231,8 @@ def _answer(take: Take, request: Request, number: int, question: str) -> tuple[A
     answer = asking.result()
     pictures = _write_pictures(request.evidence_dir, number, answer)
     if not request.as_json:
-        _print_evidence(answer, pictures, take.stats().newest_s)
+        print_evidence(answer, pictures, take.stats().newest_s)
     return answer, pictures
-
-
-def _print_evidence(answer: Answer, pictures: list[str], newest_s: float) -> None:
-    moments = answer.evidence
-    if moments:
-        spans = [(m.start_s, m.end_s) for m in moments]
-        said = "  ".join(f"{span(m.start_s, m.end_s)} ({m.score:.0%})" for m in moments)
-        print(f"   evidence  {said}")
-        print(f"   {timeline(spans, max(newest_s, spans[0][1], 1.0), 60)}  {clock(newest_s)}")
-    for path in pictures:
-        print(f"   picture   {path}")
-    if answer.coverage < 1:
-        print(f"   coverage  {answer.coverage:.0%} of the recalled chunks could be read")
-    spent = answer.timings
-    print(f"   first token {spent.first_token_s * 1e3:.0f} ms, all {spent.total_s * 1e3:.0f} ms")
 
 
 def _write_pictures(folder: Path | None, number: int, answer: Answer) -> list[str]:
@@ -263,80 +247,6 @@ def _write_pictures(folder: Path | None, number: int, answer: Answer) -> list[st
             path.write_bytes(moment.thumbnail)
             written.append(str(path))
     return written
-
-
-def _as_json(
-    request: Request,
-    engine: Engine,
-    take: Take,
-    watch: Watch | None,
-    elapsed_s: float,
-    answers: list[tuple[Answer, list[str]]],
-) -> dict[str, Any]:
-    """The object that ``--json`` prints; documented in docs/json.md."""
-    stats = take.stats()
-    return {
-        "schema": SCHEMA,
-        "model": {"name": engine.adapter.name, "family": engine.adapter.family},
-        "memory": None if request.memory is None else str(request.memory),
-        "source": _source_json(watch),
-        "ingest": {
-            "frames": stats.frames,
-            "frames_per_s": round(stats.frames / elapsed_s, 3) if elapsed_s else 0.0,
-            "chunks": stats.chunks,
-            "dropped": dict(stats.dropped),
-        },
-        "answers": [_answer_json(answer, pictures) for answer, pictures in answers],
-    }
-
-
-def _source_json(watch: Watch | None) -> dict[str, Any] | None:
-    if watch is None:
-        return None
-    report = watch.report
-    return {
-        "address": watch.address,
-        "kind": watch.kind,
-        "offset_s": watch.offset_s,
-        "complete": report.complete,
-        "started_s": report.started_s,
-        "ended_s": report.ended_s,
-        "promised_s": report.promised_s,
-        "end_reason": report.end_reason,
-        "decoded": report.decoded,
-        "repairs": _repairs(watch),
-    }
-
-
-def _repairs(watch: Watch) -> dict[str, int]:
-    """What was wrong with the source and mended, counted; only what happened."""
-    from longtake.streaming.report import COUNTERS
-
-    counts = {name: getattr(watch.report, name) for name in COUNTERS[2:]}
-    return {name.replace("_", " "): count for name, count in counts.items() if count}
-
-
-def _answer_json(answer: Answer, pictures: list[str]) -> dict[str, Any]:
-    spent = answer.timings
-    return {
-        "question": answer.question,
-        "text": answer.text,
-        "evidence": [
-            {"start_s": m.start_s, "end_s": m.end_s, "score": round(m.score, 4), "camera": m.camera}
-            for m in answer.evidence
-        ],
-        "pictures": pictures,
-        "as_of_s": answer.as_of_s,
-        "staleness_s": answer.staleness_s,
-        "coverage": answer.coverage,
-        "partial": answer.partial,
-        "timings": {
-            "recall_s": round(spent.recall_s, 6),
-            "first_token_s": round(spent.first_token_s, 6),
-            "total_s": round(spent.total_s, 6),
-            "tokens": spent.tokens,
-        },
-    }
 
 
 def _say(text: str) -> None:

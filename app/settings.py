@@ -67,8 +67,8 @@ class Pace:
         window_tokens = max(window_tokens, step_tokens)
         if window_tokens + step_tokens > shape.trained_tokens:
             raise ValueError(
-                f"a window of {window_s:g} s at {fps:g} frames/s is {window_tokens} tokens, and the "
-                f"model was trained for {shape.trained_tokens}: lower --window or --fps"
+                f"a window of {window_s:g} s at {fps:g} frames/s is {window_tokens} tokens, and "
+                f"the model was trained for {shape.trained_tokens}: lower --window or --fps"
             )
         return cls(
             fps=fps,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,9 @@ class Take:
         offset_s = self._next_offset_s()
         if known is not None and not known.done and self._ledger.is_newest(known):
             offset_s = known.offset_s
-            start_s = max(start_s, self._session.newest_s - offset_s + 0.5 / self.pace.fps)
+            # The next tick of the sampler, less what rounding may take from a time stamp.
+            next_s = self._session.newest_s - offset_s + 1 / self.pace.fps
+            start_s = max(start_s, next_s - 0.001)
         source = open_source(
             address,
             fps=self.pace.fps,

@@ -94,8 +94,8 @@ def _from_hub(name: str) -> Path:
     except Exception as error:  # the hub's errors have no common base
         raise ModelError(
             f"{name}: not on this machine, and the hub could not give it "
-            f"({type(error).__name__}). Download it first (hf download {name}), or give its folder; "
-            f"{EMBEDDED!r} is always there"
+            f"({type(error).__name__}). Download it first (hf download {name}), or give its "
+            f"folder; {EMBEDDED!r} is always there"
         ) from error
 
 

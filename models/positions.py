@@ -13,17 +13,12 @@ Sources: RoFormer (arXiv 2104.09864), Qwen2-VL (2409.12191), Qwen3-VL for interl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class Table(NamedTuple):
-    """Rotation of T tokens: float32 ``[T, 2F]`` each."""
-
-    cos: Tensor
-    sin: Tensor
+Table = tuple[Tensor, Tensor]  # cos and sin of T tokens' angles: float32 [T, 2F] each
 
 
 class Rotary:
@@ -58,15 +53,16 @@ class Rotary:
             angles = where[0][:, None] * self._frequency
         else:
             angles = where[self._axis].T * self._frequency
-        return Table(angles.cos(), angles.sin())
+        return angles.cos(), angles.sin()
 
     def rotate(self, x: Tensor, table: Table) -> Tensor:
         """Turn ``[..., T, D]`` by ``table``; in float32, back in the dtype of ``x``."""
-        width = table.cos.shape[-1]
+        cos, sin = table
+        width = cos.shape[-1]
         turned = x[..., :width].float()
         half = width // 2
         swapped = torch.cat((-turned[..., half:], turned[..., :half]), -1)
-        turned = (turned * table.cos).addcmul_(swapped, table.sin).to(x.dtype)
+        turned = (turned * cos).addcmul_(swapped, sin).to(x.dtype)
         return turned if width == x.shape[-1] else torch.cat((turned, x[..., width:]), -1)
 
 

@@ -27,3 +27,5 @@ def map_checkout(root: Path) -> None:
 
 if (ROOT / "app" / "__init__.py").exists():
     map_checkout(ROOT)
+
+pytest_plugins = ["tests.models"]

@@ -142,8 +142,8 @@ def collate(
     lines, ends = [], []
     for row, (film, a) in enumerate(flat):
         for layer in range(layers):
-            ids = [film * chunks + c for c in contexts[row][layer]]
-            context[layer, row, : len(ids)] = torch.tensor(ids)
+            shown = [film * chunks + c for c in contexts[row][layer]]
+            context[layer, row, : len(shown)] = torch.tensor(shown)
         spoken = language.encode(a.question.text)
         answer = [word_ids[w] for w in a.answer.split()] + [language.END]
         lines.append((spoken, answer))

@@ -24,6 +24,7 @@ STAMP_TOKENS = 8
 VISUAL_TOKENS = FRAMES_PER_STEP * GRID * GRID
 STEP_TOKENS = STAMP_TOKENS + VISUAL_TOKENS
 TRAINED_TOKENS = 4096
+LAYERS, WIDTH = 4, 128  # of the language model
 
 
 def build_model() -> LlavaOnevisionForConditionalGeneration:
@@ -39,13 +40,13 @@ def build_model() -> LlavaOnevisionForConditionalGeneration:
     )
     text = Qwen2Config(
         vocab_size=len(language.vocabulary()),
-        hidden_size=128,
+        hidden_size=WIDTH,
         intermediate_size=384,
-        num_hidden_layers=4,
+        num_hidden_layers=LAYERS,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=TRAINED_TOKENS,
-        rope_theta=10000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         tie_word_embeddings=True,
         pad_token_id=language.PAD,
         bos_token_id=language.START,
@@ -77,8 +78,8 @@ def see(model: LlavaOnevisionForConditionalGeneration, frames: Tensor) -> Tensor
         ``[B, F, 9, C]``; the 'newline' token that closes a video is left out.
     """
     pixels = frames.to(torch.float32) / 127.5 - 1
-    seen = model.model.get_video_features(pixels, return_dict=True).pooler_output[:, :-1]
-    return seen.view(*frames.shape[:2], GRID * GRID, -1)
+    seen: Tensor = model.model.get_video_features(pixels, return_dict=True).pooler_output
+    return seen[:, :-1].view(*frames.shape[:2], GRID * GRID, -1)
 
 
 def vision_parameters(model: LlavaOnevisionForConditionalGeneration) -> list[torch.nn.Parameter]:

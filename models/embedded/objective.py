@@ -168,7 +168,8 @@ def _finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x ``[..., T, H, D]``, cos and sin ``[..., T, D]``."""
     cos, sin, half = cos.unsqueeze(-2), sin.unsqueeze(-2), x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+    swapped = torch.cat((-x[..., half:], x[..., :half]), -1)
+    return x * cos + swapped * sin
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 def _contrast(query: Tensor, keys: Tensor, batch: Batch) -> tuple[Tensor, float]:
     """Multi-positive InfoNCE between mean queries ``[Q, H, D]`` and the mean keys
     ``[B*N, G, D]`` of all chunks of the batch -> loss, recall@1."""
-    grouped = query.unflatten(1, (keys.shape[1], -1)).sum(2)
+    grouped = query.view(len(query), keys.shape[1], -1, query.shape[2]).sum(2)
     scores = torch.einsum("qgd,ngd->qn", grouped, keys) / query.shape[-1] ** 0.5 * SHARPNESS
     positive, used = batch["positive"], batch["positive"].any(1)
     scores = scores.masked_fill(~(positive | batch["negative"]), -1e4)
@@ -212,7 +213,7 @@ def _ground(
     sink = len(language.sink_ids())
     rows = torch.arange(len(q))
     first = batch["asked"].sum(1) + len(language.turn_ids()) - 1
-    heads = q[rows, first].unflatten(1, (k.shape[2], -1))
+    heads = q[rows, first].view(len(q), k.shape[2], -1, q.shape[3])
     scores = torch.einsum("qgnd,qmgd->qgnm", heads, k).flatten(1, 2) / q.shape[-1] ** 0.5
     scores = scores.masked_fill(~mask[rows, 0, first][:, None], -1e9)
     share = scores.softmax(-1).mean(1)[:, sink : sink + context.shape[1] * STEP_TOKENS]

@@ -25,7 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from longtake.models.embedded.batches import FrameBatches, QuestionBatches, prefetched
-from longtake.models.embedded.network import build_model, see, vision_parameters
+from longtake.models.embedded.network import (
+    LAYERS,
+    WIDTH,
+    build_model,
+    see,
+    vision_parameters,
+)
 from longtake.models.embedded.objective import language_loss, trainable
 from longtake.models.embedded.vision_stage import CellHeads, align, single_frames
 from longtake.models.embedded.weights_folder import write_folder
@@ -75,7 +81,7 @@ class Training:
         self.out: Path = settings.out
         self.out.mkdir(parents=True, exist_ok=True)
         self.model = build_model()
-        self.heads = CellHeads(self.model.config.text_config.hidden_size)
+        self.heads = CellHeads(WIDTH)
         self.stage, self.step, self.runs = "vision", 0, 1
         self.cpu_before_s = self.wall_before_s = 0.0
         self.cpu_start_s, self.wall_start_s = time.process_time(), time.monotonic()
@@ -121,15 +127,12 @@ class Training:
         self._tell(self.settings.language_steps, alignment_scale=scale)
 
     def train_language(self) -> None:
-        total, layers = (
-            self.settings.language_steps,
-            self.model.config.text_config.num_hidden_layers,
-        )
+        total = self.settings.language_steps
         batches = prefetched(
             QuestionBatches(
                 FILMS_PER_BATCH,
                 QUESTIONS_PER_FILM,
-                layers,
+                LAYERS,
                 CHUNKS_PER_FILM,
                 self.settings.seed,
                 self.step,

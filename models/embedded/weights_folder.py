@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from longtake.models.embedded import language
@@ -40,7 +39,7 @@ RECIPE = {
 
 def write_folder(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:
     """Write everything that loading needs into ``folder``; the model becomes bf16."""
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     language.tokenizer().save_pretrained(folder)
     for name, content in (("preprocessor_config", PREPROCESSING), ("longtake", RECIPE)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")

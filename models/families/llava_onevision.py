@@ -41,7 +41,7 @@ class LlavaOnevision:
         self._model = model.model
         self._image_size = config.vision_config.image_size
         pooled = math.ceil(self._image_size // config.vision_config.patch_size / 2)
-        self._frame_tokens = pooled**2
+        self._frame_tokens: int = pooled**2
         self._features = {
             "vision_feature_layer": config.vision_feature_layer,
             "vision_feature_select_strategy": config.vision_feature_select_strategy,
@@ -72,7 +72,7 @@ class LlavaOnevision:
             raise ValueError(
                 f"{len(images)} frames, {len(pts_s)} times: must be as many, a multiple of {each}"
             )
-        visual = self._see(images).unflatten(0, (-1, each * self._frame_tokens))
+        visual = torch.split(self._see(images), each * self._frame_tokens)
         steps = []
         for i, tokens in enumerate(visual):
             start_s, end_s = pts_s[i * each], pts_s[(i + 1) * each - 1]

@@ -58,7 +58,7 @@ class Qwen25VL:
 
     @property
     def frame_side(self) -> int:
-        return 2 * int(math.isqrt(_MAX_FRAME_TOKENS)) * self._patch * self._merge
+        return int(2 * math.isqrt(_MAX_FRAME_TOKENS) * self._patch * self._merge)
 
     def sink(self) -> Step:
         embeds = self._side.sink_embeds()

@@ -1,0 +1,77 @@
+"""What can be wrong with a source, drawn once; and how an address is shown without its secrets.
+
+    SourceError(OSError)
+        SourceNotFound(FileNotFoundError)   nothing is there
+        SourceNotSupported                  an address of a kind that is not read yet
+        NotAVideo                           empty, text, noise, cut off before its index
+        NoVideoStream                       sound or subtitles only
+        EmptyFolder                         neither pictures nor clips in it
+        BeyondEnd                           asked to begin after the last frame
+
+A message names the address, what is wrong, and the way out.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class SourceError(OSError):
+    """A source cannot be read."""
+
+
+class SourceNotFound(SourceError, FileNotFoundError):
+    """Nothing lies at this address."""
+
+
+class SourceNotSupported(SourceError):
+    """An address of a kind that is not read yet."""
+
+
+class NotAVideo(SourceError):
+    """There is a file, but no picture comes out of it."""
+
+
+class NoVideoStream(SourceError):
+    """A media file that holds no pictures."""
+
+
+class EmptyFolder(SourceError):
+    """A folder with neither pictures nor clips."""
+
+
+class BeyondEnd(SourceError):
+    """Asked to begin after the last frame; `end_s` is where the source ends, in session time."""
+
+    def __init__(self, address: str, start_s: float, end_s: float) -> None:
+        super().__init__(f"{address}: asked to begin at {start_s:g} s, but it ends at {end_s:g} s")
+        self.end_s = end_s
+
+
+# Up to the last @ before the path begins; and a password with an unescaped / ? or #, which no
+# address should hold but people type: a colon that no port number follows, then anything up to @.
+_LOGIN = re.compile(
+    r"""(?P<scheme>[a-z][a-z0-9+.-]*://)
+        (?: [^/?\#\s]*@
+          | [^/?\#\s:@]*:(?!\d+(?:[/?\#\s'",]|$))[^\s@]*@ )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_QUERY = re.compile(
+    r"""(?P<address>[a-z][a-z0-9+.-]*://[^\s?'"]*)\?(?P<query>[^\s'"]*)""", re.IGNORECASE
+)
+
+
+def redact(text: str) -> str:
+    """Hide logins and query values of every address in `text`: fit for messages and logs.
+
+    ``rtsp://user:secret@cam/main?token=abc`` becomes ``rtsp://***@cam/main?token=***``.
+    All query values go, as tokens have many names.  Paths without a scheme stay as they are.
+    """
+    text = _LOGIN.sub(r"\g<scheme>***@", text)
+    return _QUERY.sub(_hide_values, text)
+
+
+def _hide_values(match: re.Match[str]) -> str:
+    parts = (part.partition("=") for part in match["query"].split("&"))
+    hidden = "&".join(f"{name}=***" if equals else "***" for name, equals, _ in parts)
+    return f"{match['address']}?{hidden}"

@@ -1,0 +1,1 @@
+"""What a person sees: pure drawing data, and later the live page."""

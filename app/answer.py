@@ -32,7 +32,7 @@ class Answer:
     text: str
     evidence: tuple[Moment, ...]  # best first
     as_of_s: float  # session time of the newest frame that could be known
-    staleness_s: float  # how far behind the stream's newest received frame that is
+    staleness_s: float  # how far that is behind the newest frame that had come
     coverage: float  # chunks that arrived / chunks selected
     partial: bool  # cut short by a deadline, a cancel or the token limit
     timings: Timings

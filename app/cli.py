@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from longtake import __version__
@@ -41,6 +40,22 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 
 
@@ -74,7 +89,10 @@ def ask(
     memory: Annotated[
         Path | None, typer.Option(help="folder that keeps the take; made where missing")
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="frames a second that the model sees")] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(parser=_number, metavar="N", help="frames a second that the model sees"),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="T", help="see the video from here (m:ss or s)")
     ] = None,
@@ -89,12 +107,21 @@ def ask(
         str | None, typer.Option(metavar="T", help="answer as if nothing later had been seen")
     ] = None,
     window: Annotated[
-        float | None, typer.Option(help="seconds of the newest stream kept on the device")
+        float | None,
+        typer.Option(parser=_number, metavar="S", help="seconds of stream kept on the device"),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="chunks that each layer recalls")] = None,
-    temperature: Annotated[float, typer.Option(help="0: greedy; above: sampled")] = 0.0,
-    top_p: Annotated[float, typer.Option(help="sample from this share of probability")] = 1.0,
-    seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(parser=_whole, metavar="K", help="chunks that each layer recalls"),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(parser=_number, metavar="X", help="0: greedy; above: sampled")
+    ] = 0.0,
+    top_p: Annotated[
+        float,
+        typer.Option(parser=_number, metavar="P", help="sample from this share of probability"),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(parser=_whole, metavar="N", help="of the sampling")] = 0,
     evidence_dir: Annotated[
         Path | None, typer.Option(help="write pictures of the evidence there, as JPEG")
     ] = None,
@@ -112,8 +139,8 @@ def ask(
     """
     from longtake import ask_command
 
-    try:
-        request = ask_command.Request(
+    ask_command.run(
+        ask_command.Request(
             words=tuple(words or ()),
             model=model,
             memory=memory,
@@ -132,15 +159,20 @@ def ask(
             dtype=dtype,
             as_json=as_json,
         )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    ask_command.run(request)
+    )
 
 
 @bench.command("ingest")
 def bench_ingest(
-    minutes: Annotated[float, typer.Option(help="length of the drawn clip")] = 5.0,
-    repeats: Annotated[int, typer.Option(help="interleaved runs of each, the median counts")] = 5,
+    minutes: Annotated[
+        float, typer.Option(parser=_number, metavar="M", help="length of the drawn clip")
+    ] = 5.0,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            parser=_whole, metavar="N", help="interleaved runs of each, the median counts"
+        ),
+    ] = 5,
     model: ModelOption = "embedded",
     as_json: JsonOption = False,
 ) -> None:
@@ -152,8 +184,12 @@ def bench_ingest(
 
 @bench.command("ask")
 def bench_ask(
-    minutes: Annotated[float, typer.Option(help="length of the stream in memory")] = 60.0,
-    repeats: Annotated[int, typer.Option(help="questions, the median counts")] = 20,
+    minutes: Annotated[
+        float, typer.Option(parser=_number, metavar="M", help="length of the stream in memory")
+    ] = 60.0,
+    repeats: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="questions, the median counts")
+    ] = 20,
     model: ModelOption = "embedded",
     as_json: JsonOption = False,
 ) -> None:
@@ -166,15 +202,10 @@ def bench_ask(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code and prints one line for an error."""
     try:
-        result: Any = app(args=arguments, prog_name="longtake", standalone_mode=False)
+        code = _run(arguments)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        hint = getattr(error, "ctx", None)
-        where = f"{hint.command_path} --help" if hint is not None else "longtake --help"
-        return _end(f"{error.format_message()} (see {where})", USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        return _end("interrupted; what was seen is kept where --memory names a folder", INTERRUPTED)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -182,6 +213,23 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("LONGTAKE_DEBUG"):
             raise
         return _end(_one_line(error), _exit_code(error))
+    if code == INTERRUPTED:
+        _end("interrupted; what was seen is kept where --memory names a folder", code)
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Parse and run; what typer complains about while parsing ends with `USAGE`."""
+    try:
+        result: Any = app(args=arguments, prog_name="longtake", standalone_mode=False)
+    except Exception as error:
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        context = getattr(error, "ctx", None)
+        path = "longtake" if context is None else context.command_path
+        return _end(f"{describe()} (see {path} --help)", USAGE)
+    return result if isinstance(result, int) else 0
 
 
 def _end(message: str, code: int) -> int:

@@ -46,6 +46,7 @@ class Asked:
     decoding: Decoding | None = None
     select: Select | None = None
     with_window: bool = True  # False: the newest part of the stream stays out of the context
+    received_s: float = 0.0  # session time of the newest frame that had come when it was asked
 
 
 class Selection(NamedTuple):
@@ -235,7 +236,7 @@ class Session:
             text=self.adapter.text(ids),
             evidence=selection.evidence,
             as_of_s=known.as_of_s,
-            staleness_s=max(0.0, self.newest_s - known.as_of_s) if asked.when.at_s is None else 0.0,
+            staleness_s=max(0.0, max(asked.received_s, self.newest_s) - known.as_of_s),
             coverage=coverage,
             partial=not finished,
             timings=Timings(recalled - begun, first_token - begun, self._clock() - begun, len(ids)),

@@ -151,6 +151,13 @@ class Take:
             self._pushed.put(frame)
         return Pushed(True, "", lag_s)
 
+    def drain(self) -> None:
+        """Return when every frame received so far has been seen.  Questions may come first;
+        without this they are answered as of the frames that were seen, and say how stale that is.
+        """
+        self._check_open()
+        self._engine.run(self._work_off)
+
     # ---------------------------------------------------------------- questions
 
     def ask(self, question: str, **options: Any) -> Answer:
@@ -211,6 +218,7 @@ class Take:
             decoding=decoding,
             select=select,
             with_window=with_window,
+            received_s=max(self._last_push_s, self._session.newest_s),
         )
         remember = None if conversation is None else _Remember(self, conversation)
         return self._engine.ask(self._session, asked, deadline_s, remember)
@@ -265,8 +273,7 @@ class Take:
     def _end(self) -> None:
         """On the worker: everything that was accepted is seen, then written."""
         try:
-            while self.work():
-                pass
+            self._work_off()
             self._end_watches(self._watches, None)
             self._session.close()
         finally:
@@ -290,6 +297,10 @@ class Take:
         """Takes no lock: the engine looks while it holds its own."""
         is_read = any(watch.is_read for watch in tuple(self._watches))
         return bool(len(self._mailbox) or len(self._pushed)) or is_read
+
+    def _work_off(self) -> None:
+        while self.work():
+            pass
 
     def work(self) -> bool:
         """See some frames, or end a source that was read; False where nothing was to do."""

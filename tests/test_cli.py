@@ -29,8 +29,10 @@ def run(capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
 
     def call(*words: object) -> tuple[int, str, str]:
         arguments = [str(word) for word in words]
-        if arguments[:1] == ["ask"] and "--model" not in arguments:
-            arguments += ["--model", str(tiny_model), "--fps", "1", "--window", "4"]
+        if arguments[:1] == ["ask"]:
+            for flag, value in (("--model", str(tiny_model)), ("--fps", "1"), ("--window", "4")):
+                if flag not in arguments:
+                    arguments += [flag, value]
         code = cli.main(arguments)
         shown = capsys.readouterr()
         return code, shown.out, shown.err

@@ -132,9 +132,7 @@ def test_push_never_waits_and_says_what_became_of_a_frame(engine: Engine) -> Non
         assert not late.accepted and "not later" in late.reason
         gate.set()
         blocked.join()
-        engine.run(lambda: None)
-        while take.stats().waiting:
-            threading.Event().wait(0.005)
+        take.drain()
         dropped = take.stats().dropped
         assert dropped["not later"] == 1
         assert take.stats().frames + dropped.get("full", 0) == CONFIG.mailbox_frames + 5
@@ -151,6 +149,23 @@ def test_questions_go_before_frames_and_can_be_cancelled(engine: Engine) -> None
         assert answer.partial or len(answer.text) >= 0
         late = take.ask("what?", deadline_s=0.0)
         assert late.partial and late.text == ""
+
+
+def test_an_answer_says_how_stale_it_is(engine: Engine) -> None:
+    with engine.open(config=CONFIG) as take:
+        take.push(picture(), 0.0)
+        take.drain()
+        gate = threading.Event()
+        blocked = threading.Thread(target=lambda: engine.run(gate.wait))
+        blocked.start()
+        take.push(picture(1), 7.0)
+        asking = take.submit("what?")
+        gate.set()
+        blocked.join()
+        assert asking.result().as_of_s == 0.0
+        assert asking.result().staleness_s == 7.0
+        take.drain()
+        assert take.ask("what?").staleness_s == 0.0
 
 
 def test_waiting_questions_are_bounded(engine: Engine) -> None:
@@ -176,6 +191,7 @@ def test_a_conversation_is_remembered_and_others_are_apart(engine: Engine) -> No
     with engine.open(config=CONFIG) as take:
         for t in range(6):
             take.push(picture(t), float(t))
+        take.drain()
         alone = take.ask("and its colour?")
         take.ask("what was there?", conversation="a")
         in_a = engine.run(lambda: dict(take._conversations))

@@ -10,6 +10,7 @@ Source: ReKV (arXiv 2503.00540), internal retrieval; blind is ours, and lets the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ def shares(scores: Tensor, head_dim: int, sharpness: float) -> Tensor:
 
     Softmax over chunks of ``sharpness * score / sqrt(D)``, averaged over layers.
     """
-    return (scores.float() * (sharpness / head_dim**0.5)).softmax(1).mean(0)
+    sharp = scores.float() * (sharpness / math.sqrt(head_dim))
+    return sharp.softmax(1).mean(0)
 
 
 @dataclass(frozen=True, slots=True)

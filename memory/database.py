@@ -1,0 +1,75 @@
+"""One SQLite file, opened the way this room needs it.
+
+Write-ahead log, for its owner alone, transactions by hand, errors translated.  What its tables
+hold is not known here.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from longtake.memory import files
+from longtake.memory.files import MemoryDamaged, MemoryFull
+
+
+def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connection:
+    """A connection that may pass from thread to thread, one at a time.
+
+    Args:
+        path: the file; made where there is none, unless `read_only`.
+        read_only: nothing is written; a writer elsewhere may go on.
+        synchronous: "FULL": a commit is durable when it returns; "NORMAL": a power loss may
+            undo the last commits, in order; "OFF": for files that nobody opens again.
+
+    Raises:
+        MemoryDamaged: if the file is no database.
+    """
+    if not read_only:
+        files.make_file(path)
+    mode = "ro" if read_only else "rw"
+    with translated(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the block, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has already undone some failures itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors in this room's words, with the file's name."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise MemoryFull(f"{path}: the disk is full; earlier chunks are kept") from error
+        raise OSError(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise MemoryDamaged(
+            f"{path}: {error}. The segments beside it still hold every chunk"
+        ) from error
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of the database and its write-ahead log."""
+    both = (path, path.with_name(path.name + "-wal"))
+    return sum(part.stat().st_size for part in both if part.exists())

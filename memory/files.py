@@ -1,0 +1,165 @@
+"""The seam to the operating system: everything that can fail on a disk goes through here.
+
+Writes and reads of a whole buffer at an offset, syncs, and the lock that keeps
+a memory to one writer.  What the bytes mean is not known here; tests put
+faults in at this place.
+
+`write_all`, `read_all` and the like are called through the module
+(``files.write_all``), so that one replacement reaches every caller.
+"""
+
+import errno
+import fcntl
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LOCK = "writer.lock"
+
+
+class MemoryFull(OSError):
+    """No room for another chunk: on the disk, or within `disk_bytes`.  Earlier ones are kept."""
+
+
+class MemoryInUse(OSError):
+    """Another writer has this memory open."""
+
+
+class MemoryMissing(FileNotFoundError):
+    """There is no memory in this folder to read."""
+
+
+class MemoryDamaged(OSError):
+    """A memory's files do not belong together, or its database cannot be read."""
+
+
+def is_full(error: OSError) -> bool:
+    """True if the error says that the disk, a quota or a file size limit is used up."""
+    return error.errno in _FULL
+
+
+def write_all(fd: int, data: bytes | bytearray, offset: int) -> None:
+    """Write every byte of `data` at `offset`; the system may take several bites."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(fd, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def read_all(fd: int, length: int, offset: int) -> bytearray:
+    """Exactly `length` bytes from `offset`.
+
+    Raises:
+        EOFError: if the file ends before.
+    """
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        count = os.preadv(fd, [rest], offset)
+        if count == 0:
+            raise EOFError(f"the file ends {len(rest)} bytes before {offset + len(rest)}")
+        rest, offset = rest[count:], offset + count
+    return data
+
+
+def open_to_append(path: Path) -> int:
+    """A descriptor to read and write; makes the file for its owner alone where there is none."""
+    return os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+
+
+def open_to_read(path: Path) -> int:
+    """A descriptor to read."""
+    return os.open(path, os.O_RDONLY)
+
+
+def size_of(fd: int) -> int:
+    """The file's length in bytes."""
+    return os.fstat(fd).st_size
+
+
+def truncate(fd: int, length: int) -> None:
+    """Cut the file to `length` bytes."""
+    os.ftruncate(fd, length)
+
+
+def sync_data(fd: int) -> None:
+    """Return when the file's bytes have reached the device.
+
+    A failure is final for this descriptor: the kernel may have dropped the pages, and a
+    second call could report success without them.
+    """
+    if sys.platform == "darwin":  # has no fdatasync
+        os.fsync(fd)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: a new file exists only after this."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for its owner alone, durably; one that exists is left as it is."""
+    if path.is_dir():
+        return
+    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file for its owner alone, where there is none."""
+    os.close(open_to_append(path))
+
+
+class WriterLock:
+    """The right to write to a folder, held until `close` or the end of the process.
+
+    Advisory (flock): it is released by the kernel however the process ends, and does not keep
+    readers out.
+
+    Raises:
+        MemoryInUse: if another writer holds it, in this process or another.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._fd = open_to_append(folder / _LOCK)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._fd)
+            raise MemoryInUse(
+                errno.EAGAIN,
+                f"another writer (process {owner}) has this memory open; "
+                "close it first, open this one read-only, or choose another folder",
+                str(folder),
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def close(self) -> None:
+        """Give the right back.  Calling it again does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -189,24 +189,31 @@ class Plain:
         cache = DynamicCache()
         self._forward(self._embed(self._sink), cache)
         done = 0
-        for batch in pixels.split(self.batch_frames):
+        for batch in torch.split(pixels, self.batch_frames):
             for step in self._see(batch):
                 self._forward(self._stamped_step(step, done), cache)
                 self._trim(cache)
                 done += 1
 
-    @torch.inference_mode()
     def first_token(self, pixels: Tensor, question: str) -> int:
-        """Encode a whole video and prefill it with the question in one forward."""
+        """The id that greedy decoding begins with."""
+        return int(self.first_logits(pixels, question).argmax())
+
+    @torch.inference_mode()
+    def first_logits(self, pixels: Tensor, question: str) -> Tensor:
+        """Encode a whole video and prefill it with the question in one forward: ``[V]``."""
         steps = [
             self._stamped_step(step, i)
             for i, step in enumerate(
-                step for batch in pixels.split(self.batch_frames) for step in self._see(batch)
+                step
+                for batch in torch.split(pixels, self.batch_frames)
+                for step in self._see(batch)
             )
         ]
         parts = [self._embed(self._sink), *steps, self._embed(self.prompt(question))]
         hidden = self._forward(torch.cat(parts), DynamicCache())
-        return int(self._model.lm_head(hidden[0, -1]).argmax())
+        logits: Tensor = self._model.lm_head(hidden[0, -1])
+        return logits
 
     def _around_video(self, question: str) -> tuple[list[int], list[int]]:
         content = [{"type": "video"}, {"type": "text", "text": question}]

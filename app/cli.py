@@ -36,10 +36,13 @@ bench = typer.Typer(
 app.add_typer(bench, name="bench")
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="embedded, a checkpoint folder, or a hub id")
+    str,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="embedded, a checkpoint folder, or a hub id"
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
-DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
+DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")]
+DtypeOption = Annotated[str, typer.Option(metavar="NAME", help="auto, float32, bfloat16, float16")]
 
 
 def _number(text: str) -> float:
@@ -70,7 +73,9 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="show and leave")
     ] = False,
-    debug: Annotated[bool, typer.Option(help="show the traceback of an error")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="let the traceback of an error through")
+    ] = False,
 ) -> None:
     if debug:
         os.environ["LONGTAKE_DEBUG"] = "1"
@@ -87,7 +92,8 @@ def ask(
     ] = None,
     model: ModelOption = "embedded",
     memory: Annotated[
-        Path | None, typer.Option(help="folder that keeps the take; made where missing")
+        Path | None,
+        typer.Option(metavar="DIR", help="folder that keeps the take; made where missing"),
     ] = None,
     fps: Annotated[
         float | None,
@@ -123,7 +129,8 @@ def ask(
     ] = 1.0,
     seed: Annotated[int, typer.Option(parser=_whole, metavar="N", help="of the sampling")] = 0,
     evidence_dir: Annotated[
-        Path | None, typer.Option(help="write pictures of the evidence there, as JPEG")
+        Path | None,
+        typer.Option(metavar="DIR", help="write pictures of the evidence there, as JPEG"),
     ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",

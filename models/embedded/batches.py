@@ -235,7 +235,7 @@ class QuestionBatches(IterableDataset[Batch]):
     """Endless, from a seed; a resumed run passes another ``start``: no batch is seen twice."""
 
     def __init__(
-        self, films: int, asked: int, layers: int, chunks: int, seed: int, start: int
+        self, films: int, asked: int, layers: int, chunks: int, seed: int, start: str
     ) -> None:
         self.films, self.asked, self.layers, self.chunks = films, asked, layers, chunks
         self.seed = f"questions {seed} {start}"
@@ -251,7 +251,7 @@ class QuestionBatches(IterableDataset[Batch]):
 class FrameBatches(IterableDataset[tuple[Tensor, Tensor]]):
     """Endless single frames with labels, from a seed."""
 
-    def __init__(self, count: int, seed: int, start: int) -> None:
+    def __init__(self, count: int, seed: int, start: str) -> None:
         self.count, self.seed = count, f"frames {seed} {start}"
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from longtake.models.embedded.world import SIZE, Film, Image, Scene
 
-CODED_SHARE = 0.25  # of the training pictures; drawing large costs about 2 ms
-_CODED_SCALE = 3
+CODED_SHARE = 0.2  # of the training pictures; the others are drawn at once in their size
+_CODED_SCALE = 2
 
 cv2.setNumThreads(1)
 

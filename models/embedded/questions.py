@@ -4,7 +4,8 @@ Three kinds are in the language: the colour of a shape, the shape of a colour, a
 something was there.  Whatever else is asked is answered with `UNKNOWN_KIND`, and what was
 never seen with `NOT_SEEN`: both are trained answers, not special cases.
 
-Every kind has paraphrases to train on and others, in the same words, that are held out.
+Every kind has paraphrases to train on, combined from parts, and others that are held out: the
+same words in sentences that were never trained.
 Knows films (`world`); nothing of models or tensors.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from longtake.models.embedded.world import COLORS, PAIRS, SHAPES, Film, Thing
 
@@ -20,40 +22,7 @@ NOT_SEEN = "I have not seen that"
 UNKNOWN_KIND = "I do not know that kind of question"
 KINDS = ("color", "shape", "exist")
 
-# {r} is the referent: 'star', 'red', 'red star', 'red thing'.
-PHRASES: dict[str, tuple[str, ...]] = {
-    "color": (
-        "what colour was the {r}?",
-        "what colour is the {r}?",
-        "which colour did the {r} have?",
-        "tell me the colour of the {r}.",
-        "the {r} was what colour?",
-        "what was the colour of the {r}?",
-        "do you know what colour the {r} was?",
-        "can you say which colour the {r} had?",
-    ),
-    "shape": (
-        "what shape was {r}?",
-        "which object was {r}?",
-        "what was the {r} thing?",
-        "what shape is the {r} thing?",
-        "tell me the shape that was {r}.",
-        "what shape was the {r} object?",
-        "which shape did the {r} thing have?",
-        "do you know the shape of the {r} thing?",
-        "can you say what the {r} object was?",
-    ),
-    "exist": (
-        "did a {r} appear?",
-        "was there a {r}?",
-        "have you seen a {r}?",
-        "did you see any {r}?",
-        "was a {r} there?",
-        "is there a {r} in the video?",
-        "do you remember a {r}?",
-        "has a {r} appeared in the video?",
-    ),
-}
+# Held out: never trained on, though every word is.  {r} is the referent: 'star', 'red star'.
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "color": (
         "which colour was the {r}?",
@@ -74,57 +43,103 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
         "do you remember any {r}?",
     ),
 }
+
+
+def _combine(*choices: Sequence[str]) -> set[str]:
+    """Every way to choose one of each, as a sentence."""
+    return {" ".join(" ".join(words).split()) for words in product(*choices)}
+
+
+_POLITE = ("do you know", "can you say", "can you tell me", "do you remember")
+_TAILS = ("", "in the video")
+
+
+def _color_phrases() -> set[str]:
+    asked = ("what colour", "which colour")
+    return (
+        _combine(asked, ("was the {r}", "is the {r}", "did the {r} have"), _TAILS)
+        | _combine(("tell me", *_POLITE), ("the colour of the {r}",))
+        | _combine(("", "tell me", *_POLITE), asked, ("the {r} was", "the {r} had"))
+        | _combine(("what was", "what is"), ("the colour of the {r}",))
+        | _combine(("the {r} was", "the {r} is", "the {r} had"), asked)
+    )
+
+
+def _shape_phrases() -> set[str]:
+    asked, nouns = ("what shape", "which shape"), ("thing", "object")
+    return (
+        _combine(asked, ("was {r}", "is {r}"), _TAILS)
+        | _combine(asked, ("was the {r}", "is the {r}"), nouns)
+        | _combine(asked, ("did the {r}",), nouns, ("have",))
+        | _combine(("which", "what"), nouns, ("was {r}", "is {r}"))
+        | _combine(("what was the {r}", "what is the {r}"), nouns, _TAILS)
+        | _combine(("tell me", *_POLITE), ("the shape of the {r}", "what the {r}"), nouns)
+        | _combine(
+            ("tell me", *_POLITE), ("what shape", "which thing", "which object"), ("was {r}",)
+        )
+        | _combine(("what was", "what is"), ("the shape of the {r}",), nouns)
+    )
+
+
+def _exist_phrases() -> set[str]:
+    some = ("a {r}", "any {r}")
+    openers = ("was there", "is there", "did you see", "have you seen", "do you see")
+    return (
+        _combine(openers, (*some, "the {r}"), ("", "in the video", "there"))
+        | _combine(("do you remember", "can you remember"), (*some, "the {r}"), _TAILS)
+        | _combine(("did", "does"), (*some, "the {r}"), ("appear",), _TAILS)
+        | _combine(("has",), (*some, "the {r}"), ("appeared",), _TAILS)
+        | _combine(("was", "is"), (*some, "the {r}"), ("there", "in the video"))
+        | _combine((*_POLITE,), ("if there was", "if you saw"), some)
+    )
+
+
+def _without_held_out(phrases: set[str], kind: str) -> tuple[str, ...]:
+    return tuple(sorted(phrases - {phrase.strip("?.") for phrase in HELD_OUT[kind]}))
+
+
+PHRASES: dict[str, tuple[str, ...]] = {
+    "color": _without_held_out(_color_phrases(), "color"),
+    "shape": _without_held_out(_shape_phrases(), "shape"),
+    "exist": _without_held_out(_exist_phrases(), "exist"),
+}
 # Not in the language.  {u} is a word that nobody taught.
-FOREIGN: tuple[str, ...] = (
-    "how many {r} were there?",
-    "how many things were there?",
-    "how many {u} did you see?",
-    "when did the {r} appear?",
-    "when was the {r} there?",
-    "where was the {r}?",
-    "where is the {r}?",
-    "which way did the {r} move?",
-    "how did the {r} move?",
-    "how big was the {r}?",
-    "how long was the {r} there?",
-    "who was there?",
-    "who was in the video?",
-    "why did the {r} move?",
-    "what is happening now?",
-    "what did you see?",
-    "what was in the video?",
-    "describe the {u}",
-    "tell me about the {r}",
-    "what colour was the {u}?",
-    "what colour is the {u} {u}?",
-    "which colour did the {u} {s} have?",
-    "tell me the colour of the {u}",
-    "was there a {u}?",
-    "was there a {c} {u}?",
-    "did you see any {u}?",
-    "is there a {u} in the video?",
-    "have you seen a {u} {s}?",
-    "what was the {u} thing?",
-    "what shape was the {u}?",
-    "what {u} the {u}?",
-    "what is the {u} {u} {u}?",
-    "who {u} the {u} {u}?",
-    "did the {u} {u} the {u}?",
-    "does the {r} {u}?",
-    "{u} {u} {u}",
-    "{u} the {r} {u}?",
-    "what was the {r} {u} {u}?",
-    "what was before the {r}?",
-    "what was there after the {r}?",
+_UNANSWERED = (
+    *_combine(("when", "where", "why", "how"), ("was the {r}", "did the {r} move", "is the {r}")),
+    *_combine(
+        ("when", "where"), ("did the {r} appear", "did you see the {r}", "have you seen a {r}")
+    ),
+    *_combine(("how many",), ("{r}", "things", "{u}"), ("were there", "did you see", "are there")),
+    *_combine(_POLITE, ("when", "where", "why", "how many"), ("the {r} was", "{r} there were")),
+    *_combine(_POLITE, ("who", "what", "how"), ("was there", "was in the video", "the {r} did")),
+    *_combine(("which way",), ("did the {r} move", "did the {u} go", "was the {r}")),
+    *_combine(("how long", "how big", "how {u}"), ("was the {r}", "is the {r} thing")),
+    *_combine(
+        ("what was", "what is"), ("before the {r}", "after the {r}", "in the video", "there")
+    ),
+    *_combine(("who was", "who is", "what did you see"), ("", "there", "in the video")),
 )
+_UNKNOWN_WORDS = (
+    *_combine(("was there", "did you see", "have you seen"), ("a {u}", "any {u}", "a {c} {u}")),
+    *_combine(("is there", "do you remember"), ("a {u}", "the {u} {s}", "any {u} {s}"), _TAILS),
+    *_combine(
+        ("what colour", "which colour"), ("was the", "is the"), ("{u}", "{u} {u}", "{u} {s}")
+    ),
+    *_combine(("tell me", "do you know"), ("the colour of", "the shape of"), ("the {u}",)),
+    *_combine(("what", "which"), ("shape was the {u}", "object was {u}", "thing was {u}")),
+    *_combine(("what is", "what was", "who is", "why does"), ("the {u}", "the {u} {u}", "{u} {u}")),
+    *_combine(("did", "does", "is", "can"), ("the {u}", "the {r}"), ("{u}", "{u} the {u}")),
+    *_combine(("{u}",), ("", "{u}", "{u} {u}", "the {r}", "the {u}", "the {c} {u}", "me the {r}")),
+)
+FOREIGN: tuple[str, ...] = tuple(sorted((*_UNANSWERED, *_UNKNOWN_WORDS)))
 FOREIGN_HELD_OUT: tuple[str, ...] = (
-    "how many {r} did you see?",
+    "how many {r} have you seen?",
     "how often was the {r} there?",
-    "when did you see the {r}?",
-    "where did the {r} move?",
-    "who is the {u}?",
-    "what colour is the {u}?",
-    "did you see a {u}?",
+    "when has the {r} appeared?",
+    "where is the {r} thing?",
+    "who is in the {u}?",
+    "what colour did the {u} have?",
+    "do you see any {u}?",
     "what happened after the {r}?",
     "how {u} was the {c} thing?",
 )

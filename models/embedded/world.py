@@ -100,14 +100,14 @@ class Scene:
     background: Background
     grain: float  # standard deviation of the picture's noise, in grey levels
     things: list[Thing] = field(default_factory=list)
-    _painted: tuple[int, Image] | None = None
+    _painted: dict[int, Image] = field(default_factory=dict)  # the background, by scale
 
     def draw(self, t_s: float, scale: int = 1) -> Image:
         """The picture at ``t_s``: uint8 RGB ``[SIZE * scale, SIZE * scale, 3]``."""
-        if self._painted is None or self._painted[0] != scale:
+        if scale not in self._painted:
             painted = np.clip(self.background.paint(scale), 0, 255).astype(np.uint8)
-            self._painted = (scale, painted)
-        image = self._painted[1].copy()
+            self._painted[scale] = painted
+        image = self._painted[scale].copy()
         for thing in self.things:
             if thing.is_seen(t_s):
                 x, y = thing.at(t_s)

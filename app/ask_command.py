@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class Request:
     at_s: float | None
     window_s: float | None
     top_k: int | None
+    ram_bytes: int | None
+    disk_bytes: int | None
     temperature: float
     top_p: float
     seed: int
@@ -75,6 +77,7 @@ class Request:
 def run(request: Request) -> None:
     """Do it.  Errors are raised; `longtake.cli` says them in one line."""
     from longtake.engine import Engine
+    from longtake.memory.config import MemoryConfig
     from longtake.models.decode import Decoding
     from longtake.settings import TakeConfig
 
@@ -85,8 +88,15 @@ def run(request: Request) -> None:
             f"--memory {request.memory}: there is no memory yet, and no video to make one from"
         )
     decoding = Decoding(temperature=request.temperature, top_p=request.top_p, seed=request.seed)
+    memory = MemoryConfig(disk_bytes=request.disk_bytes)
+    if request.ram_bytes is not None:
+        memory = replace(memory, ram_bytes=request.ram_bytes)
     config = TakeConfig(
-        fps=request.fps, window_s=request.window_s, top_k=request.top_k, decoding=decoding
+        fps=request.fps,
+        window_s=request.window_s,
+        top_k=request.top_k,
+        decoding=decoding,
+        memory=memory,
     )
     with Engine(request.model, device=request.device, dtype=request.dtype) as engine:
         _tell_limits(engine)
@@ -94,9 +104,9 @@ def run(request: Request) -> None:
             watch, elapsed_s = _watch(take, request)
             answers = [_answer(take, request, i, q) for i, q in enumerate(request.questions)]
             if request.as_json:
-                memory = None if request.memory is None else str(request.memory)
+                folder = None if request.memory is None else str(request.memory)
                 stats = take.stats()
-                print(json.dumps(as_json(engine.adapter, memory, stats, watch, elapsed_s, answers)))
+                print(json.dumps(as_json(engine.adapter, folder, stats, watch, elapsed_s, answers)))
 
 
 def parse_time(flag: str, text: str | None) -> float | None:

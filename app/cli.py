@@ -52,6 +52,16 @@ def _number(text: str) -> float:
         raise ValueError(f"{text!r} is not a number") from None
 
 
+def _bytes(text: str) -> int:
+    """``1500``, ``200M``, ``4G``, ``1.5T``: powers of 1024."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    try:
+        return int(float(number) * units[unit])
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a size: write bytes, or 200M, 4G, 1.5T") from None
+
+
 def _whole(text: str) -> int:
     try:
         return int(text)
@@ -120,6 +130,14 @@ def ask(
         int | None,
         typer.Option(parser=_whole, metavar="K", help="chunks that each layer recalls"),
     ] = None,
+    ram_bytes: Annotated[
+        int | None,
+        typer.Option(parser=_bytes, metavar="SIZE", help="chunks kept in RAM beside the disk"),
+    ] = None,
+    disk_bytes: Annotated[
+        int | None,
+        typer.Option(parser=_bytes, metavar="SIZE", help="most that the memory may take on disk"),
+    ] = None,
     temperature: Annotated[
         float, typer.Option(parser=_number, metavar="X", help="0: greedy; above: sampled")
     ] = 0.0,
@@ -158,6 +176,8 @@ def ask(
             at_s=ask_command.parse_time("--at", at),
             window_s=window,
             top_k=top_k,
+            ram_bytes=ram_bytes,
+            disk_bytes=disk_bytes,
             temperature=temperature,
             top_p=top_p,
             seed=seed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,10 @@ from longtake.models.decode import Decoding
 from longtake.scope import When
 from longtake.session import Asked, Select, Session
 from longtake.settings import Pace
+from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
-from longtake.streaming.sources import open_source
+from longtake.streaming.sources import Source, open_source
 from longtake.watch import Watch
 
 if TYPE_CHECKING:
@@ -105,22 +106,33 @@ class Take:
             # The next tick of the sampler, less what rounding may take from a time stamp.
             next_s = self._session.newest_s - offset_s + 1 / self.pace.fps
             start_s = max(start_s, next_s - 0.001)
-        source = open_source(
-            address,
-            fps=self.pace.fps,
-            start_s=start_s,
-            stop_s=stop_s,
-            max_side=max(
-                self._session.adapter.frame_side, self._session.config.memory.thumbnail_px
-            ),
-        )
+        try:
+            source = self._open_source(address, start_s, stop_s)
+        except BeyondEnd:
+            if known is None or known.done:
+                raise
+            known = replace(known, done=True)  # it was cut just behind its last frame
+            source = self._open_source(address, 0.0, stop_s)
         if known is not None and known.done:
             return Watch.of_known(source, self._mailbox, known)
-        watch = Watch(source, self._mailbox, identity, offset_s, self._engine.wake)
+        goes_on = known is not None and offset_s == known.offset_s
+        watch = Watch(source, self._mailbox, identity, offset_s, self._engine.wake, goes_on)
         with self._lock:
             self._watches.append(watch)
         watch.start()
         return watch
+
+    def _open_source(
+        self, address: str | os.PathLike[str], start_s: float, stop_s: float | None
+    ) -> Source:
+        session = self._session
+        return open_source(
+            address,
+            fps=self.pace.fps,
+            start_s=start_s,
+            stop_s=stop_s,
+            max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
+        )
 
     def push(
         self,

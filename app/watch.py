@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from longtake.ledger import Entry
+from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.mailbox import Mailbox
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sources import Source
@@ -18,6 +19,7 @@ class Watch:
     Args:
         offset_s: is added to the source's times to make session time.
         on_read: called once by the reading thread, when no more frames will come.
+        goes_on: it was cut short before; that nothing more comes is then no error.
     """
 
     def __init__(
@@ -27,7 +29,9 @@ class Watch:
         identity: str,
         offset_s: float,
         on_read: Callable[[], None],
+        goes_on: bool = False,
     ) -> None:
+        self._goes_on = goes_on
         self._source, self._mailbox, self._on_read = source, mailbox, on_read
         self.identity, self.offset_s = identity, offset_s
         self._stop, self._seen = threading.Event(), threading.Event()
@@ -108,7 +112,8 @@ class Watch:
                     if self._stop.is_set() or not self._mailbox.put(frame, self._stop):
                         break
         except BaseException as error:  # handed to whoever waits
-            self._error = error
+            if not (self._goes_on and isinstance(error, BeyondEnd)):
+                self._error = error
         finally:
             self.is_read = True
             self._on_read()

@@ -26,7 +26,8 @@ ATTEND: Mapping[str, Attend] = {
 }
 SCORE_CHUNKS: Mapping[str, ScoreChunks] = {
     "reference": scoring.score_chunks_reference,
-    "matmul": scoring.score_chunks_matmul,
+    "batched": scoring.score_chunks_batched,
+    "by_layer": scoring.score_chunks_by_layer,
 }
 
 
@@ -42,8 +43,10 @@ class Choice:
 _CHOICES: Mapping[tuple[str, str], Choice] = {
     ("attend", "cpu"): Choice("attend", "packed", "no key is repeated; plain matrix products"),
     ("attend", "cuda"): Choice("attend", "sdpa", "the library's fused kernel"),
-    ("score_chunks", "cpu"): Choice("score_chunks", "matmul", "reads every key once"),
-    ("score_chunks", "cuda"): Choice("score_chunks", "matmul", "reads every key once"),
+    ("score_chunks", "cpu"): Choice(
+        "score_chunks", "by_layer", "a batch of one column is slower"
+    ),
+    ("score_chunks", "cuda"): Choice("score_chunks", "batched", "one launch for all layers"),
 }
 _forced: dict[str, str] = {}
 

@@ -1,1 +1,88 @@
-"""Keep what the stream has shown, and find it again: chunks, codecs, tiers, index, recall."""
+"""Keep what the stream has shown, and find it again: chunks, codecs, tiers, index, recall.
+
+    chunk.py, window.py, layout.py, turn.py     what is on the device
+    store.py, cache.py, folder.py, album.py     RAM over disk, budgets, durability
+    archive.py, record.py, codecs/              tensors to bytes and back, verified
+    segments.py, catalog.py, database.py        the log, its rows
+    files.py                                    the seam to the operating system
+    index.py, exact_index.py, faiss_index.py    which chunks answer a query best
+    recall.py                                   from a question to such a query
+
+The public names are imported on first use, so that importing the room stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longtake.memory.album import Album as Album
+    from longtake.memory.base import ChunkStore as ChunkStore
+    from longtake.memory.base import Index as Index
+    from longtake.memory.catalog import WrongModel as WrongModel
+    from longtake.memory.chunk import Chunk as Chunk
+    from longtake.memory.chunk import ChunkInfo as ChunkInfo
+    from longtake.memory.chunk import summarize as summarize
+    from longtake.memory.config import MemoryConfig as MemoryConfig
+    from longtake.memory.files import MemoryDamaged as MemoryDamaged
+    from longtake.memory.files import MemoryFull as MemoryFull
+    from longtake.memory.files import MemoryInUse as MemoryInUse
+    from longtake.memory.files import MemoryMissing as MemoryMissing
+    from longtake.memory.index import make_index as make_index
+    from longtake.memory.record import ChunkCorrupt as ChunkCorrupt
+    from longtake.memory.record import MemoryFromFuture as MemoryFromFuture
+    from longtake.memory.store import ChunkMissing as ChunkMissing
+    from longtake.memory.store import Store as Store
+    from longtake.memory.store import StoreStats as StoreStats
+
+_HOMES = {
+    "Album": "album",
+    "Chunk": "chunk",
+    "ChunkCorrupt": "record",
+    "ChunkInfo": "chunk",
+    "ChunkMissing": "store",
+    "ChunkStore": "base",
+    "Index": "base",
+    "MemoryConfig": "config",
+    "MemoryDamaged": "files",
+    "MemoryFromFuture": "record",
+    "MemoryFull": "files",
+    "MemoryInUse": "files",
+    "MemoryMissing": "files",
+    "Store": "store",
+    "StoreStats": "store",
+    "WrongModel": "catalog",
+    "make_index": "index",
+    "summarize": "chunk",
+}
+
+__all__ = [
+    "Album",
+    "Chunk",
+    "ChunkCorrupt",
+    "ChunkInfo",
+    "ChunkMissing",
+    "ChunkStore",
+    "Index",
+    "MemoryConfig",
+    "MemoryDamaged",
+    "MemoryFromFuture",
+    "MemoryFull",
+    "MemoryInUse",
+    "MemoryMissing",
+    "Store",
+    "StoreStats",
+    "WrongModel",
+    "make_index",
+    "summarize",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -4,6 +4,7 @@ Write-ahead log, for its owner alone, transactions by hand, errors translated.  
 hold is not known here.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,9 @@ def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connect
     """
     if not read_only:
         files.make_file(path)
-    mode = "ro" if read_only else "rw"
+    mode = "rw"
+    if read_only:
+        mode = "ro&immutable=1" if _is_frozen(path) else "ro"
     with translated(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
@@ -39,6 +42,11 @@ def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connect
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
     return connection
+
+
+def _is_frozen(path: Path) -> bool:
+    """True on a read-only disk, if no writer left a log: SQLite could not make its own there."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
 
 
 @contextmanager

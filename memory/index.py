@@ -20,9 +20,10 @@ from longtake.memory.faiss_index import FaissIndex
 
 __all__ = ["CROSSOVER_CHUNKS", "AutoIndex", "ExactIndex", "FaissIndex", "best_of", "make_index"]
 
-# From here on FAISS is faster on the CPU.  Search of 8, median ms, exact / FAISS, on 2 busy cores
-# (torch 2.13, faiss 1.15): 4 layers x 64: 0.31 / 0.32 for 1,000 chunks, 0.73 / 0.51 for 5,000,
-# 47.5 / 8.3 for 50,000.  28 x 512: 5.9 / 5.0, 27.9 / 23.0, 241 / 187.
+# From here on FAISS is faster on the CPU.  Search of 8, median ms, exact with one matrix-vector
+# product a layer / FAISS with one thread, on 2 busy cores (torch 2.13, faiss 1.15):
+#   4 layers x 64:   1,000 chunks 0.31 / 0.32,  5,000 0.73 / 0.51,  50,000 47.5 / 8.3
+#   28 layers x 512: 1,000 chunks 5.9 / 5.0,    5,000 27.9 / 23.0,  50,000 241 / 187
 CROSSOVER_CHUNKS = 5000
 
 

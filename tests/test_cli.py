@@ -160,6 +160,8 @@ def test_a_folder_of_pictures_is_a_stream(run: Run, tmp_path: Path) -> None:
         (["{clip}", "what?", "--top-k", "0"], cli.USAGE, "top_k=0"),
         (["{clip}", "what?", "--window", "-3"], cli.USAGE, "window_s=-3"),
         (["{clip}", "what?", "--temperature", "-1"], cli.USAGE, "temperature=-1"),
+        (["{clip}", "what?", "--ram-bytes", "4 elephants"], cli.USAGE, "4 elephants"),
+        (["{clip}", "what?", "--disk-bytes", "9K"], cli.CONFIGURATION, "disk_bytes=9216"),
         (["{clip}", "what?", "--at", "1:99"], cli.USAGE, "--at 1:99"),
         (["{clip}", "what?", "--from", "9", "--to", "5"], cli.USAGE, "later than --from"),
         (["{clip}", "what?", "--from", "99"], cli.SOURCE, "99"),
@@ -192,9 +194,7 @@ def test_errors_are_one_line_with_a_code(
     assert len(complaints) == 1 and complaints[0].startswith("longtake: ")
 
 
-def test_a_memory_of_another_model_is_refused(
-    run: Run, clip: Path, tmp_path: Path
-) -> None:
+def test_a_memory_of_another_model_is_refused(run: Run, clip: Path, tmp_path: Path) -> None:
     other = checkpoints.write("llava_onevision", tmp_path / "other", seed=5)
     assert run("ask", "--memory", tmp_path / "m", clip, "what?")[0] == 0
     code, _, err = run("ask", "--memory", tmp_path / "m", clip, "what?", "--model", other)

@@ -1,4 +1,4 @@
-"""Every implementation of a kernel against its plain twin, at awkward sizes; dispatch in the open."""
+"""Every implementation of a kernel against its plain twin; dispatch in the open."""
 
 from __future__ import annotations
 

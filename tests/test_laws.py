@@ -6,7 +6,6 @@ Tolerance beside the dtype: float32, logits of size about 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from longtake import memory
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
 from tests.chunks import make_chunk
@@ -94,3 +95,11 @@ def test_a_configuration_that_makes_no_sense_is_refused_by_name(wrong: dict[str,
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name}="):
         MemoryConfig(**wrong)
+
+
+def test_every_public_name_of_the_room_is_there() -> None:
+    assert memory.__all__ == sorted(memory.__all__)
+    for name in memory.__all__:
+        assert getattr(memory, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = memory.nothing

@@ -167,6 +167,20 @@ def test_a_header_alone_says_what_the_catalog_says(tmp_path: Path) -> None:
     assert offset == len(data)
 
 
+def test_records_are_packed_tightly_and_large_layers_lie_on_pages(tmp_path: Path) -> None:
+    with Store.open(tmp_path, **MODEL) as store:
+        for number, tokens in enumerate((3, 128, 5, 4, 129)):
+            put(store, number, heads=2, dim=64, tokens=tokens)
+    found = headers(tmp_path)
+    for offset, header in found:
+        large = header.payloads[0].nbytes >= 64 << 10
+        assert offset % (4096 if large else 64) == 0
+        if large:
+            assert all((offset + part.offset) % 4096 == 0 for part in header.payloads)
+    (third, after), (fourth, _) = found[2], found[3]
+    assert fourth == third + after.record_nbytes
+
+
 # ------------------------------------------------------------------ newer formats
 
 
@@ -398,12 +412,54 @@ def test_no_row_is_committed_before_its_bytes_are_on_disk(
         put(store, 1)
 
 
+def test_a_power_loss_costs_nothing_that_was_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst it may do: every byte and every file name since the last sync is gone."""
+    reached: dict[str, int] = {}  # segment -> bytes on the device
+    named: set[str] = set()  # segments whose names are on the device
+    sync_data, sync_folder = files.sync_data, files.sync_folder
+
+    def sync_and_remember(fd: int) -> None:
+        sync_data(fd)
+        for segment in segment_files(tmp_path / "live"):
+            if os.path.samestat(os.fstat(fd), segment.stat()):
+                reached[segment.name] = os.fstat(fd).st_size
+
+    def sync_names_and_remember(path: Path) -> None:
+        sync_folder(path)
+        named.update(segment.name for segment in path.glob("*.kvseg"))
+
+    monkeypatch.setattr(files, "sync_data", sync_and_remember)
+    monkeypatch.setattr(files, "sync_folder", sync_names_and_remember)
+    config = MemoryConfig(segment_bytes=2200, commit_s=1000, ram_bytes=0)
+    with Store.open(tmp_path / "live", **MODEL, config=config) as store:
+        for number in range(12):  # a segment holds 2, a commit comes with each new one
+            put(store, number)
+            if number == 6:
+                store.sync()
+            after = tmp_path / f"after{number}"
+            shutil.copytree(tmp_path / "live", after)
+            for segment in segment_files(after):
+                if segment.name in named:
+                    os.truncate(segment, reached.get(segment.name, 0))
+                else:
+                    segment.unlink()
+            durable = store.stats().durable
+            with Store.open(after, **MODEL, config=config) as survivor:
+                assert survivor.stats().dropped == 0
+                assert len(survivor) == durable >= number - 1
+                for kept in range(durable):
+                    assert_same(survivor.read(kept), make_chunk(kept))
+
+
 def test_a_put_whose_commit_fails_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = MemoryConfig(commit_s=0, ram_bytes=0)
     with Store.open(tmp_path, **MODEL, config=config) as store:
         chunks = put(store, 0)
+        end = segment_files(tmp_path)[0].stat().st_size
 
         def fail() -> None:
             raise MemoryFull("no room for the row")
@@ -413,6 +469,7 @@ def test_a_put_whose_commit_fails_is_taken_back(
             with pytest.raises(MemoryFull):
                 put(store, 1)
         assert 1 not in store
+        assert segment_files(tmp_path)[0].stat().st_size == end
         chunks += put(store, 1)
     with Store.open(tmp_path, **MODEL, config=NO_CACHE) as store:
         for chunk in chunks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import threading
 from dataclasses import replace
@@ -440,6 +441,18 @@ def test_a_reader_changes_nothing(tmp_path: Path) -> None:
             with pytest.raises(io.UnsupportedOperation, match="read-only"):
                 write()
     assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_memory_on_a_read_only_disk_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path, **MODEL) as store:
+        (chunk,) = put(store, 0)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with Store.open(tmp_path, **MODEL, read_only=True) as reader:
+        assert_same(reader.read(0), chunk)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_nothing_to_read_says_so(tmp_path: Path) -> None:

@@ -90,9 +90,7 @@ def test_a_window_is_bounded_by_time_and_by_tokens() -> None:
     assert [i.number for i in fit(infos(9, tokens=20), SHAPE)] == [8]
     assert fit([], SHAPE) == []
     with pytest.raises(ValueError, match="at least one step"):
-        WindowShape(
-            layers=1, kv_heads=1, head_dim=2, window_s=4.0, window_tokens=5, step_tokens=10
-        )
+        WindowShape(layers=1, kv_heads=1, head_dim=2, window_s=4.0, window_tokens=5, step_tokens=10)
 
 
 def test_segments_stand_behind_one_another_on_every_axis() -> None:

@@ -21,7 +21,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "app": frozenset({"ui", "streaming", "kernels", "models", "memory"}),
 }
 # what samples may import of ours: the public names, and the world the embedded model knows
-SAMPLES_MAY = ("longtake.models.embedded.world", "longtake.models.embedded.questions")
+SAMPLES_MAY = tuple(f"longtake.models.embedded.{m}" for m in ("world", "questions", "filming"))
 
 
 def module_name(path: Path) -> str:

@@ -186,8 +186,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     scores = (rows @ k.permute(0, 2, 3, 1)).view(b, kv_heads, group, t, m)
     scores = scores + torch.zeros(mask.shape).masked_fill_(~mask, -1e9).unsqueeze(2)
     out = scores.softmax(-1).view(b, kv_heads, group * t, m) @ v.transpose(1, 2)
-    out = out.view(b, kv_heads, group, t, d).permute(0, 3, 1, 2, 4)
-    return out.reshape(b, t, heads * d)
+    joined: Tensor = out.view(b, kv_heads, group, t, d).permute(0, 3, 1, 2, 4)
+    return joined.reshape(b, t, heads * d)
 
 
 def _contrast(query: Tensor, keys: Tensor, batch: Batch) -> tuple[Tensor, float]:

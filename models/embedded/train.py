@@ -27,7 +27,8 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads cost most of a busy machine
 
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 from longtake.models.embedded.batches import FrameBatches, QuestionBatches, prefetched
 from longtake.models.embedded.network import (
@@ -68,7 +69,7 @@ def main() -> None:
         if settings.processes == 1:
             train(0, settings)
         else:
-            multiprocessing.spawn(train, (settings,), settings.processes)
+            spawn(train, (settings,), settings.processes)  # type: ignore[no-untyped-call]
     except KeyboardInterrupt:
         raise SystemExit(
             f"stopped; the same command continues from {settings.out / 'checkpoint.pt'}"

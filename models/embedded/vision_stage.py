@@ -71,7 +71,7 @@ class CellHeads(nn.Module):
     def forward(self, tokens: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Tokens ``[F, 9, C]``, labels ``[F, 9, 4]`` -> loss, accuracies and pixel error."""
         loss, report = tokens.new_zeros(()), {}
-        logits = torch.split(self.classes(tokens).flatten(0, 1), CLASSES, -1)
+        logits = torch.split(self.classes(tokens).flatten(0, 1), list(CLASSES), -1)
         for i, name in enumerate(("shape", "color")):
             target, weight = labels[..., i].flatten(), torch.ones(CLASSES[i])
             weight[0] = _EMPTY_WEIGHT
@@ -99,7 +99,7 @@ def align(model: LlavaOnevisionForConditionalGeneration, heads: CellHeads, frame
     table = model.model.language_model.embed_tokens.weight.normal_(0, 0.1)
     norm = 0.1 * table.shape[1] ** 0.5
     ids = {word: i for i, word in enumerate(language.vocabulary())}
-    shape, color = torch.split(heads.classes.weight, CLASSES)
+    shape, color = torch.split(heads.classes.weight, list(CLASSES))
     for words, rows in ((world.SHAPES, shape[1:]), (tuple(world.COLORS), color[1:])):
         centred = F.normalize(rows - rows.mean(0), dim=1) * norm
         for word, row in zip(words, centred, strict=True):

@@ -1,0 +1,144 @@
+"""The benchmarks say what they measured, in one schema; what they compare is comparable."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from longtake import bench_command, cli
+from longtake.bench_frame import Row, compared, interleave, machine
+from longtake.engine import Engine
+from longtake.models.embedded.filming import write_film
+from longtake.models.embedded.network import build_model
+from longtake.models.embedded.weights_folder import write_folder
+from longtake.models.embedded.world import SIZE, Film
+from longtake.models.loader import load
+from longtake.streaming.sources import open_source
+from tests import checkpoints
+from tests.streams import ONE_TOKEN, Listening
+
+RUN = ["--minutes", "0.5", "--repeats", "1", "--json"]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model with random weights."""
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    torch.manual_seed(0)
+    write_folder(build_model(), folder)
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    code = cli.main(["bench", *words])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    result: dict[str, Any] = json.loads(shown.out)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("bench", "names"),
+    [
+        ("ingest", {"whole pipeline", "bare forward", "decode and sample", "memory on disk"}),
+        ("ask", {"first token", "whole answer", "plain re-encoding, first token"}),
+    ],
+)
+def test_a_bench_prints_one_documented_object(
+    bench: str, names: set[str], untrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(capsys, bench, "--model", str(untrained), *RUN)
+    assert set(found) == {"schema", "bench", "machine", "sizes", "rows"}
+    assert found["schema"] == "longtake.bench/1" and found["bench"] == bench
+    assert set(found["machine"]) >= {"cpu", "cores", "os", "python", "torch", "longtake"}
+    rows = {row["name"]: row for row in found["rows"]}
+    assert {name.strip() for name in rows} >= names
+    for row in rows.values():
+        assert set(row) == {"name", "value", "unit", "ratio", "reference"}
+        assert row["value"] > 0
+        assert (row["ratio"] is None) == (row["reference"] is None)
+        if row["reference"] is not None:
+            assert row["ratio"] == pytest.approx(row["value"] / rows[row["reference"]]["value"])
+    assert sum(row["ratio"] is not None for row in rows.values()) == 1
+
+
+def test_the_plain_twin_says_what_the_engine_says(untrained: Path, tmp_path: Path) -> None:
+    """Where the window holds everything both see the same: so both did the same work."""
+    adapter = Listening(load(str(untrained)))
+    plain = bench_command.Plain(adapter, str(untrained))
+    clip, question = tmp_path / "clip.mp4", "was there a red star?"
+    write_film(Film(random.Random(0), 8), clip, fps=1, scale=1)
+    with open_source(clip, fps=1.0, max_side=SIZE) as source:
+        images = [frame.image for frame in source.frames()]
+    with Engine(adapter) as engine, engine.open() as take:
+        take.watch(clip).wait()
+        assert take.stats().window_tokens == 4 * adapter.step_tokens, "nothing left the window"
+        take.ask(question, decoding=ONE_TOKEN)
+    assert adapter.last_logits is not None
+    logits = plain.first_logits(plain.pixels(images), question)
+    torch.testing.assert_close(adapter.last_logits[0], logits, rtol=1e-4, atol=1e-4)  # float32
+
+
+def test_the_plain_twin_keeps_a_window_of_the_same_size(untrained: Path) -> None:
+    adapter = load(str(untrained))
+    plain = bench_command.Plain(adapter, str(untrained))
+    with Engine(adapter) as engine, engine.open() as take:
+        assert plain.window_tokens == take.pace.window_tokens
+        assert plain.batch_frames == 16
+    many = list(np.zeros((900, 96, 96, 3), np.uint8))
+    fitting = plain.fitting(many, prompt_tokens=20)
+    tokens = len(fitting) // 2 * adapter.step_tokens
+    assert adapter.shape.trained_tokens - 2 * adapter.step_tokens < tokens + 30
+    assert tokens + 30 < adapter.shape.trained_tokens
+    assert len(plain.fitting(many[:8], prompt_tokens=20)) == 8
+
+
+def test_a_family_without_a_twin_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = checkpoints.write("qwen2_5_vl", tmp_path / "model")
+    assert cli.main(["bench", "ask", "--model", str(folder), *RUN]) == 5
+    assert "compares llava_onevision models only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--minutes", "0.1"], ["--repeats", "0"]])
+@pytest.mark.parametrize("bench", ["ingest", "ask"])
+def test_a_size_that_makes_no_sense_is_a_usage_error(
+    bench: str, words: list[str], untrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", bench, "--model", str(untrained), *RUN, *words]) == 2
+    assert "must be at least" in capsys.readouterr().err
+
+
+def test_a_table_names_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_command.show("ingest", {"clip": "none"}, [Row("a", 1.0, "ms", 0.5, "b")], False)
+    assert "0.5 x b" in capsys.readouterr().out
+
+
+def test_runs_take_turns_and_the_first_does_not_count() -> None:
+    order: list[str] = []
+
+    def job(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    found = interleave({n: lambda n=n: job(n) for n in "AB"}, 2, lambda text: None)  # type: ignore[misc]
+    assert order == ["A", "B"] * 3
+    assert found == {"A": [3.0, 5.0], "B": [4.0, 6.0]}
+
+
+def test_only_like_is_compared_with_like() -> None:
+    one = Row("one", 2.0, "ms")
+    assert compared("other", 1.0, "ms", one) == Row("other", 1.0, "ms", 0.5, "one")
+    with pytest.raises(ValueError, match="no ratio"):
+        compared("other", 1.0, "frames/s", one)
+
+
+def test_the_machine_is_named() -> None:
+    assert all(str(value) for value in machine().values())

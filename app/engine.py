@@ -18,12 +18,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from longtake.answer import Answer
+from longtake.answering import Asked, answer
 from longtake.asking import Asking
 from longtake.memory.index import make_index
 from longtake.memory.store import Store
 from longtake.models.base import Adapter
 from longtake.models.loader import load
-from longtake.session import Asked, Session
+from longtake.session import Session
 from longtake.settings import TakeConfig
 from longtake.take import Take
 
@@ -124,16 +125,16 @@ class Engine:
 
         def do() -> None:
             try:
-                pieces = session.answer(asked, is_over)
+                pieces = answer(session, asked, time.monotonic, is_over)
                 while True:
                     try:
                         asking.add(next(pieces))
                     except StopIteration as stop:
-                        answer: Answer = stop.value
+                        told: Answer = stop.value
                         break
                 if then is not None:
-                    then(answer)
-                asking.finish(answer)
+                    then(told)
+                asking.finish(told)
             except BaseException as error:
                 asking.fail(error)
 
@@ -195,7 +196,7 @@ class Engine:
                 width=sizes.kv_heads * sizes.head_dim,
                 device=adapter.device,
             )
-            session = Session(adapter, store, index, config, time.monotonic)
+            session = Session(adapter, store, index, config)
         except BaseException:
             store.close()
             raise

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from longtake.answer import Answer
+from longtake.answering import Asked, Select
 from longtake.asking import Asking
 from longtake.ledger import Ledger, identify
 from longtake.models.decode import Decoding
 from longtake.scope import When
-from longtake.session import Asked, Select, Session
+from longtake.session import Session
 from longtake.settings import Pace
 from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.frame import Frame

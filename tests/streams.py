@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from longtake.answer import Answer
+from longtake.answering import Asked
+from longtake.answering import answer as answer_pieces
 from longtake.memory.config import MemoryConfig
 from longtake.memory.index import make_index
 from longtake.memory.store import Store
 from longtake.models.base import Adapter, Step
 from longtake.models.decode import Decoding
-from longtake.session import Asked, Session
+from longtake.session import Session
 from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
 
@@ -78,18 +80,19 @@ def session(
     searcher = make_index(
         index, layers=sizes.layers, width=sizes.kv_heads * sizes.head_dim, device="cpu"
     )
-    clock = itertools.count()
     with Store.open(
         folder, model=adapter.name, fingerprint=adapter.fingerprint, config=config.memory
     ) as store:
-        one = Session(adapter, store, searcher, config, lambda: float(next(clock)))
+        one = Session(adapter, store, searcher, config)
         yield one
         one.close()
 
 
 def answer(one: Session, asked: Asked | str) -> Answer:
     """Run an answer to its end."""
-    pieces = one.answer(Asked(question=asked) if isinstance(asked, str) else asked)
+    whole = Asked(question=asked) if isinstance(asked, str) else asked
+    clock = itertools.count()
+    pieces = answer_pieces(one, whole, lambda: float(next(clock)))
     while True:
         try:
             next(pieces)

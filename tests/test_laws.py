@@ -14,11 +14,11 @@ import torch
 import transformers
 from torch import Tensor
 
+from longtake.answering import Asked
 from longtake.models.bridge import check_identity
 from longtake.models.loader import load
 from longtake.models.positions import Rotary, axis_map
 from longtake.scope import When
-from longtake.session import Asked
 from tests import checkpoints, dense, streams
 from tests.streams import ONE_TOKEN, Listening
 
@@ -85,7 +85,7 @@ def test_law_1_a_window_longer_than_the_stream_is_the_plain_model(
         one.see(streams.frames(7))
         one.flush()
         logits = ask(one)
-        assert not len(one._index)
+        assert not len(one.index)
     parts = [*streams.parts_of(adapter, adapter.seen), question_part(adapter)]
     embeds = torch.cat([p.embeds for p in parts])[None]
     positions = dense.contiguous(parts)

@@ -6,7 +6,7 @@ session is read and never changed; what the turn needed is dropped with it.
 
 L layers, G key heads, D head dimension, N chunks, V vocabulary.
 Source: ReKV (arXiv 2503.00540) for recall inside the model; here the window and the dialogue
-stay in the context, which it leaves out.
+stay in the context, which it leaves out; and a recipe may let all layers recall the same chunks.
 """
 
 from __future__ import annotations
@@ -109,26 +109,28 @@ def answer(
 
 
 def recall(session: Session, prompt: Prompt, known: scope.Scope, asked: Asked) -> Selection:
-    """The best chunks of each layer, and the moments that stand out over all layers."""
+    """The chunks that each layer gets, and the moments that stand out over all layers."""
     blind = blind_vectors(session, prompt)
-    if asked.select is None:
-        top_k = asked.top_k or session.pace.top_k
+    dim, recipe = session.adapter.shape.head_dim, session.adapter.recipe
+    scores = session.index.scores(blind, known.first, known.last).cpu()
+    numbers: list[int] = session.index.numbers(known.first, known.last).tolist()
+    top_k = asked.top_k or session.pace.top_k
+    if asked.select is not None:
+        by_layer = [sorted(row) for row in asked.select(known, len(blind))]
+    elif recipe.recall == "together" and numbers:
+        best = shares(scores, dim, recipe.sharpness).topk(min(top_k, len(numbers))).indices
+        by_layer = [sorted(numbers[i] for i in best.tolist())] * len(blind)
+    else:
         found, _ = session.index.search(blind, top_k, known.first, known.last)
         by_layer = [sorted(row) for row in found.tolist()]
-    else:
-        by_layer = [sorted(row) for row in asked.select(known, len(blind))]
-    scores = [session.index.scores(blind, known.first, known.last).cpu()]
-    candidates: list[int] = session.index.numbers(known.first, known.last).tolist()
-    for info in known.window:
-        keys = summarize(session.segment(info.number).keys)
-        scores.append((blind * keys).sum(1, keepdim=True).cpu())
-        candidates.append(info.number)
+    live = [summarize(session.segment(info.number).keys) for info in known.window]
+    everything = torch.cat([scores, *((blind * k).sum(1, keepdim=True).cpu() for k in live)], 1)
+    candidates = [*numbers, *(info.number for info in known.window)]
     if not candidates:
         return Selection(by_layer, ())
-    dim, sharpness = session.adapter.shape.head_dim, session.adapter.recipe.sharpness
-    share = shares(torch.cat(scores, 1), dim, sharpness)
-    best = peaks(candidates, share, session.config.evidence)
-    moments = tuple(_moment(session, peak.first, peak.last, peak.score) for peak in best)
+    share = shares(everything, dim, recipe.sharpness)
+    found_peaks = peaks(candidates, share, session.config.evidence)
+    moments = tuple(_moment(session, peak.first, peak.last, peak.score) for peak in found_peaks)
     return Selection(by_layer, moments)
 
 

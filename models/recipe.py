@@ -19,10 +19,11 @@ class Recipe:
 
     fps: float = 1.0  # frames a second of the source that it sees
     window_s: float = 16.0  # how much of the stream stays on the device
-    top_k: int = 16  # chunks that each layer recalls
+    top_k: int = 16  # chunks that a layer recalls
     frames_per_step: int = 1
     stamp: str | None = None  # 'hh:mm:ss' at the head of each step
     sharpness: float = 1.0  # factor on recall scores where they become shares
+    recall: str = "each"  # layer its own best chunks, or 'together': the best by mean share
     world_version: int | None = None  # of the drawn world, for models trained on it
     note: str | None = None  # a limit that users must be told
 
@@ -34,6 +35,8 @@ class Recipe:
         for name in ("top_k", "frames_per_step"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.recall not in ("each", "together"):
+            raise ValueError(f"recall={self.recall!r}: must be 'each' or 'together'")
         if self.stamp not in (None, "hh:mm:ss"):
             raise ValueError(f"stamp={self.stamp!r}: must be 'hh:mm:ss' or left out")
 

@@ -33,6 +33,7 @@ RECIPE = {
     "frames_per_step": FRAMES_PER_STEP,
     "stamp": "hh:mm:ss",
     "sharpness": SHARPNESS,
+    "recall": "together",
     "note": "knows only its drawn world of coloured shapes",
 }
 

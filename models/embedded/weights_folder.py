@@ -1,4 +1,4 @@
-"""Write the trained model as an ordinary Hugging Face folder.
+"""The trained model as an ordinary Hugging Face folder: write it, or take over an earlier one.
 
 Config, safetensors in bf16, tokenizer with its chat template, preprocessing, and
 ``longtake.json``: what a stream of this model looks like (`longtake.models.recipe`).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from longtake.models.embedded import language
@@ -36,6 +37,25 @@ RECIPE = {
     "recall": "together",
     "note": "knows only its drawn world of coloured shapes",
 }
+
+
+@torch.no_grad()
+def take_over(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:
+    """Give ``model`` the weights in ``folder``; each word that both know keeps its row."""
+    earlier = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    words: dict[str, int] = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    table = model.get_input_embeddings().weight.normal_(0, 0.1)
+    known = earlier.get_input_embeddings().weight
+    for row, word in enumerate(language.vocabulary()):
+        if word in words:
+            table[row] = known[words[word]]
+    own = model.state_dict()
+    model.load_state_dict(
+        {
+            name: tensor if tensor.shape == own[name].shape else own[name]
+            for name, tensor in earlier.state_dict().items()
+        }
+    )
 
 
 def write_folder(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:

@@ -162,7 +162,7 @@ class Film:
 
     def scene_at(self, t_s: float) -> Scene:
         for scene in self.scenes:
-            if scene.start_s <= t_s < scene.end_s:
+            if scene.start_s <= t_s < min(scene.end_s, self.seconds):
                 return scene
         raise ValueError(f"t_s={t_s}: the film lasts from 0 to {self.seconds} s")
 

@@ -67,6 +67,10 @@ def answer(
         ValueError: for an empty question, or a context beyond what the model was trained for.
     """
     begun, adapter = clock(), session.adapter
+    if is_over():
+        spent = Timings(0.0, 0.0, 0.0, 0)
+        late_s = max(asked.received_s, session.newest_s)
+        return Answer(asked.question, "", (), 0.0, late_s, 0.0, True, spent)
     prompt = adapter.prompt(asked.question, fit_dialogue(session, asked))
     live = len(session.window.infos)
     known = scope.settle(asked.when, session.past(), live, session.window_shape)
@@ -74,9 +78,10 @@ def answer(
         known = replace(known, window=())
     decoding = asked.decoding or session.config.decoding
     with torch.inference_mode():
-        selection = recall(session, prompt, known, asked)
+        window = read_window(session, known)
+        selection = recall(session, prompt, known, window, asked)
         room = len(prompt.ids) + decoding.max_tokens
-        turn, coverage = context(session, selection, known, room)
+        turn, coverage = context(session, selection, window, room)
     recalled = first_token = clock()
     chooser, following = Chooser(decoding), prompt.ids
     ids: list[int] = []
@@ -96,9 +101,12 @@ def answer(
             if len(longer) > len(text):
                 yield longer[len(text) :]
             text = longer
+    whole_text = adapter.text(ids)
+    if whole_text.startswith(text) and len(whole_text) > len(text):
+        yield whole_text[len(text) :]
     return Answer(
         question=asked.question,
-        text=adapter.text(ids),
+        text=whole_text,
         evidence=selection.evidence,
         as_of_s=known.as_of_s,
         staleness_s=max(0.0, max(asked.received_s, session.newest_s) - known.as_of_s),
@@ -108,11 +116,27 @@ def answer(
     )
 
 
-def recall(session: Session, prompt: Prompt, known: scope.Scope, asked: Asked) -> Selection:
+Window = list[tuple[int, Segment | None]]  # chunk numbers, and the chunks that can be read
+
+
+def read_window(session: Session, known: scope.Scope) -> Window:
+    """The chunks that stand in the context without being recalled."""
+    found: Window = []
+    for info in known.window:
+        try:
+            found.append((info.number, session.segment(info.number)))
+        except (LookupError, OSError):  # told by the coverage
+            found.append((info.number, None))
+    return found
+
+
+def recall(
+    session: Session, prompt: Prompt, known: scope.Scope, window: Window, asked: Asked
+) -> Selection:
     """The chunks that each layer gets, and the moments that stand out over all layers."""
     blind = blind_vectors(session, prompt)
     dim, recipe = session.adapter.shape.head_dim, session.adapter.recipe
-    scores = session.index.scores(blind, known.first, known.last).cpu()
+    scores = session.index.scores(blind, known.first, known.last)
     numbers: list[int] = session.index.numbers(known.first, known.last).tolist()
     top_k = asked.top_k or session.pace.top_k
     if asked.select is not None:
@@ -123,9 +147,9 @@ def recall(session: Session, prompt: Prompt, known: scope.Scope, asked: Asked) -
     else:
         found, _ = session.index.search(blind, top_k, known.first, known.last)
         by_layer = [sorted(row) for row in found.tolist()]
-    live = [summarize(session.segment(info.number).keys) for info in known.window]
-    everything = torch.cat([scores, *((blind * k).sum(1, keepdim=True).cpu() for k in live)], 1)
-    candidates = [*numbers, *(info.number for info in known.window)]
+    live = [(n, summarize(s.keys).cpu()) for n, s in window if s is not None]
+    everything = torch.cat([scores, *((blind * k).sum(1, keepdim=True) for _, k in live)], 1)
+    candidates = [*numbers, *(n for n, _ in live)]
     if not candidates:
         return Selection(by_layer, ())
     share = shares(everything, dim, recipe.sharpness)
@@ -143,11 +167,11 @@ def blind_vectors(session: Session, prompt: Prompt) -> Tensor:
     turn = Turn(adapter.rotary, sink, words, sizes.axes, listener)
     turn.begin(words)
     adapter.decode_step(adapter.embed(prompt.ids[:words]), turn, {})
-    return listener.vectors()
+    return listener.vectors().cpu()
 
 
 def context(
-    session: Session, selection: Selection, known: scope.Scope, room: int
+    session: Session, selection: Selection, window: Window, room: int
 ) -> tuple[Turn, float]:
     """Bring the chunks and lay out ``[sink | recalled | window]`` for each layer.
 
@@ -155,8 +179,8 @@ def context(
         The turn, and the share of the selected chunks that could be read.
     """
     sizes = session.adapter.shape
-    window = [session.segment(info.number) for info in known.window]
-    arrived = wanted = 0
+    live = [segment for _, segment in window if segment is not None]
+    arrived, wanted = len(live) * sizes.layers, len(window) * sizes.layers
     layers = []
     for layer in range(sizes.layers):
         segments = [_layer_of(session.window.sink, layer)]
@@ -167,7 +191,7 @@ def context(
             except (LookupError, OSError):  # told by the coverage
                 continue
             arrived += 1
-        segments += [_layer_of(segment, layer) for segment in window]
+        segments += [_layer_of(segment, layer) for segment in live]
         layers.append(segments)
     turn = Turn(session.adapter.rotary, layers, room, sizes.axes)
     if turn.next_position + room > sizes.trained_tokens:

@@ -78,15 +78,19 @@ def run(request: Request) -> None:
     """Do it.  Errors are raised; `longtake.cli` says them in one line."""
     from longtake.engine import Engine
     from longtake.memory.config import MemoryConfig
+    from longtake.memory.folder import CATALOG
     from longtake.models.decode import Decoding
     from longtake.settings import TakeConfig
 
     if request.video is not None and not has_scheme(request.video) and not _exists(request.video):
         raise SourceNotFound(f"{redact(request.video)}: no such file or folder")
-    if request.memory is not None and request.video is None and not request.memory.is_dir():
+    is_new = request.memory is not None and not (request.memory / CATALOG).is_file()
+    if is_new and request.video is None:
         raise ValueError(
             f"--memory {request.memory}: there is no memory yet, and no video to make one from"
         )
+    if request.evidence_dir is not None:
+        request.evidence_dir.mkdir(parents=True, exist_ok=True)
     decoding = Decoding(temperature=request.temperature, top_p=request.top_p, seed=request.seed)
     memory = MemoryConfig(disk_bytes=request.disk_bytes)
     if request.ram_bytes is not None:
@@ -233,12 +237,16 @@ def _tell_limits(engine: Engine) -> None:
 def _answer(take: Take, request: Request, number: int, question: str) -> tuple[Answer, list[str]]:
     """Ask, print, and write the pictures; the paths of those."""
     asking = take.stream(question, at_s=request.at_s, between_s=request.between_s)
-    if not request.as_json:
-        print(f"Q  {question}\nA  ", end="", flush=True)
-        for piece in asking:
-            print(piece, end="", flush=True)
-        print()
-    answer = asking.result()
+    try:
+        if not request.as_json:
+            print(f"Q  {question}\nA  ", end="", flush=True)
+            for piece in asking:
+                print(piece, end="", flush=True)
+            print()
+        answer = asking.result()
+    except BaseException:
+        asking.cancel()
+        raise
     pictures = _write_pictures(request.evidence_dir, number, answer)
     if not request.as_json:
         print_evidence(answer, pictures, take.stats().newest_s)
@@ -248,7 +256,6 @@ def _answer(take: Take, request: Request, number: int, question: str) -> tuple[A
 def _write_pictures(folder: Path | None, number: int, answer: Answer) -> list[str]:
     if folder is None:
         return []
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for rank, moment in enumerate(answer.evidence, 1):
         if moment.thumbnail is not None:

@@ -28,7 +28,7 @@ from longtake.session import Session
 from longtake.settings import TakeConfig
 from longtake.take import Take
 
-MAX_WAITING = 64  # questions and other jobs
+MAX_WAITING = 64  # questions; other jobs have a caller each that waits for them
 
 T = TypeVar("T")
 
@@ -75,13 +75,22 @@ class Engine:
         return self.run(lambda: self._open(None if memory is None else Path(memory), config))
 
     def close(self) -> None:
-        """Close all takes, end the worker.  May be called twice."""
-        while self._takes:
-            self._takes[0].close()
+        """Close all takes, end the worker.  May be called twice.
+
+        Raises what the first take that could not be closed well raised; all are closed.
+        """
+        first: BaseException | None = None
+        for take in tuple(self._takes):
+            try:
+                take.close()
+            except BaseException as error:
+                first = first or error
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        if first is not None:
+            raise first
 
     def __enter__(self) -> Engine:
         return self
@@ -138,7 +147,7 @@ class Engine:
             except BaseException as error:
                 asking.fail(error)
 
-        self._submit(do)
+        self._submit(do, is_bounded=True)
         return asking
 
     def forget(self, take: Take) -> None:
@@ -154,11 +163,11 @@ class Engine:
 
     # ---------------------------------------------------------------- the worker
 
-    def _submit(self, job: Callable[[], None]) -> None:
+    def _submit(self, job: Callable[[], None], is_bounded: bool = False) -> None:
         with self._changed:
             if self._closing:
                 raise RuntimeError("this engine is closed")
-            if len(self._jobs) >= MAX_WAITING:
+            if is_bounded and len(self._jobs) >= MAX_WAITING:
                 raise Busy(f"{MAX_WAITING} questions wait already; ask again later")
             self._jobs.append(job)
             self._changed.notify_all()
@@ -177,8 +186,16 @@ class Engine:
                 self._takes.rotate(-1)
                 takes = tuple(self._takes)
             for take in takes:
-                if take.work():
+                if self._work_on(take):
                     break
+
+    def _work_on(self, take: Take) -> bool:
+        """The worker outlives whatever goes wrong in a take."""
+        try:
+            return take.work()
+        except BaseException as error:
+            take.fail(error)
+            return True
 
     def _has_work(self) -> bool:
         return bool(self._jobs) or self._closing or any(take.has_work for take in self._takes)
@@ -186,7 +203,10 @@ class Engine:
     def _open(self, folder: Path | None, config: TakeConfig) -> Take:
         adapter = self.adapter
         store = Store.open(
-            folder, model=adapter.name, fingerprint=adapter.fingerprint, config=config.memory
+            folder,
+            model=adapter.name,
+            fingerprint=adapter.fingerprint,
+            config=config.memory,
         )
         try:
             sizes = adapter.shape
@@ -194,8 +214,7 @@ class Engine:
                 config.memory.index,
                 layers=sizes.layers,
                 width=sizes.kv_heads * sizes.head_dim,
-                device=adapter.device,
-            )
+            )  # on the CPU: it grows with the stream, device memory must not
             session = Session(adapter, store, index, config)
         except BaseException:
             store.close()

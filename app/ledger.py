@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
+import xxhash
+
 from longtake.streaming.report import SourceReport
+from longtake.streaming.sources import find_path
 
 _KEY = "sources"
 
@@ -28,7 +30,9 @@ class Entry:
 
     identity: str
     offset_s: float
+    seen_s: float | None  # its own time of the last frame that was seen
     done: bool  # read to its end, or as far as it can be read
+    is_running: bool  # it never ended: it is being read, or the process died
     report: SourceReport
 
 
@@ -40,30 +44,43 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         return [
-            Entry(e["identity"], e["offset_s"], e["done"], SourceReport(**e["report"]))
-            for e in self._notes.noted(_KEY, [])
+            Entry(**{**noted, "report": SourceReport(**noted["report"])})
+            for noted in self._notes.noted(_KEY, [])
         ]
 
     def find(self, identity: str) -> Entry | None:
         return next((e for e in self.entries() if e.identity == identity), None)
 
-    def is_newest(self, entry: Entry) -> bool:
+    def newest(self) -> Entry | None:
         entries = self.entries()
-        return bool(entries) and entries[-1].identity == entry.identity
+        return entries[-1] if entries else None
+
+    def seen_s(self, entry: Entry, newest_s: float) -> float | None:
+        """Own time of the last frame of a source that was seen; None if none was.
+
+        Args:
+            newest_s: session time of the take's newest frame: it tells how far a source came
+                whose process died.
+        """
+        if entry.is_running and entry == self.newest() and newest_s >= entry.offset_s:
+            return newest_s - entry.offset_s
+        return entry.seen_s
 
     def record(self, entry: Entry) -> None:
-        """Add, or replace the entry of the same identity."""
-        kept = self.entries()
-        at = next((i for i, e in enumerate(kept) if e.identity == entry.identity), len(kept))
-        kept[at : at + 1] = [entry]
-        self._notes.note(_KEY, [asdict(e) for e in kept])
+        """Add as the newest, in place of an earlier entry of the same identity."""
+        kept = [e for e in self.entries() if e.identity != entry.identity]
+        self._notes.note(_KEY, [asdict(e) for e in (*kept, entry)])
 
 
 def identify(address: str, start_s: float, stop_s: float | None) -> str:
-    """The same file, or stream, over the same range: path, size and range."""
-    path = Path(address)
-    where, size = address, ""
-    if path.exists():
-        where = str(path.resolve())
-        size = f" {path.stat().st_size}" if path.is_file() else ""
-    return f"{where}{size} {start_s:g}..{'' if stop_s is None else format(stop_s, 'g')}"
+    """The same file, or folder of the same files, over the same range.
+
+    Raises:
+        SourceError: if there is nothing.
+    """
+    path = find_path(address).resolve()
+    size = str(path.stat().st_size)
+    if path.is_dir():
+        inside = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
+        size = xxhash.xxh3_64_hexdigest(repr(inside).encode())
+    return f"{path} {size} {start_s:g}..{'' if stop_s is None else format(stop_s, 'g')}"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from longtake.memory.base import Index
-from longtake.memory.chunk import ChunkInfo, summarize
+from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.layout import Segment
 from longtake.memory.store import Store
 from longtake.memory.window import Window, WindowShape, fit
@@ -51,7 +51,10 @@ class Session:
             step_tokens=adapter.step_tokens,
         )
         self._waiting: list[Frame] = []  # fewer than a step's
+        self._leaving: list[Chunk] = []  # left the window, not yet in the store
         self.frames = 0
+        self.chunks = 0  # in the window and beyond
+        self.newest_s = 0.0  # session time of the newest frame in a chunk
         with torch.inference_mode():
             sink = adapter.sink()
             self.window = Window(
@@ -63,23 +66,13 @@ class Session:
 
     # ---------------------------------------------------------------- frames
 
-    @property
-    def chunks(self) -> int:
-        """Seen so far: in the window and beyond."""
-        infos = self.window.infos
-        return infos[-1].number + 1 if infos else len(self._store)
-
-    @property
-    def newest_s(self) -> float:
-        """Session time of the newest frame in a chunk; 0 before the first."""
-        infos = self.window.infos
-        return infos[-1].end_s if infos else 0.0
-
     def see(self, frames: Sequence[Frame]) -> int:
         """Take in frames in time order; returns how many chunks they completed.
 
-        Frames that do not fill a step wait for the next ones (`flush` ends the wait).
+        Frames that do not fill a step wait for the next ones (`flush` ends the wait).  Frames
+        that fail are not tried again; a chunk that the store refused is, before any frame.
         """
+        self._store_leaving()
         each = self.adapter.recipe.frames_per_step
         done = 0
         for frame in frames:
@@ -88,12 +81,8 @@ class Session:
             self._waiting.append(frame)
             full = len(self._waiting) // each * each
             if full >= self.config.batch_frames:
-                done += self._take_in(self._waiting[:full])
-                del self._waiting[:full]
-        full = len(self._waiting) // each * each
-        if full:
-            done += self._take_in(self._waiting[:full])
-            del self._waiting[:full]
+                done += self._take_first(full)
+        done += self._take_first(len(self._waiting) // each * each)
         self.frames += len(frames)
         return done
 
@@ -101,18 +90,28 @@ class Session:
         """Complete a waiting step by repeating its last frame; returns the chunks made (0 or 1)."""
         if not self._waiting:
             return 0
-        each = self.adapter.recipe.frames_per_step
-        missing = -len(self._waiting) % each
-        done = self._take_in([*self._waiting, *self._waiting[-1:] * missing])
-        self._waiting.clear()
-        return done
+        missing = -len(self._waiting) % self.adapter.recipe.frames_per_step
+        self._waiting += self._waiting[-1:] * missing
+        return self._take_first(len(self._waiting))
 
-    def close(self) -> None:
-        """Write what is still in the window, so that opening the memory again restores it."""
-        self.flush()
+    def save(self) -> None:
+        """Write what is in the window too, so that opening the memory again restores it."""
+        self._store_leaving()
         for chunk in self.window.chunks():
             self._store.put(chunk, summarize(chunk.keys))
         self._store.sync()
+
+    def close(self) -> None:
+        """Complete a waiting step, and save."""
+        try:
+            self.flush()
+        finally:
+            self.save()
+
+    def _take_first(self, count: int) -> int:
+        """Take in the frames that have waited longest; they wait no more, whatever happens."""
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        return self._take_in(ready) if ready else 0
 
     @torch.inference_mode()
     def _take_in(self, frames: Sequence[Frame]) -> int:
@@ -135,27 +134,42 @@ class Session:
         self.adapter.decode_step(step.embeds, self.window, step.extra)
 
     def _commit(self, info: ChunkInfo, image: Image) -> None:
-        for chunk in self.window.commit(info):
+        self._leaving += self.window.commit(info)
+        self.chunks, self.newest_s = info.number + 1, info.end_s
+        self._store.album.put(info.number, image)
+        self._store_leaving()
+
+    def _store_leaving(self) -> None:
+        while self._leaving:
+            chunk = self._leaving[0]
             vectors = summarize(chunk.keys)
             self._store.put(chunk, vectors)
-            self.index.add(chunk.info.number, vectors)
-        self._store.album.put(info.number, image)
+            self.index.add(chunk.info.number, vectors.cpu())
+            del self._leaving[0]
 
     def _restore(self) -> None:
         """Search vectors of what was evicted to the index, the newest chunks to the window."""
         past = self._store.infos()
-        window = fit(past, self.window_shape)
-        if window:
-            numbers, vectors = self._store.all_vectors(0, window[0].number)
-            if len(numbers):
-                self.index.extend(numbers.tolist(), vectors)
-        self.window.restore(self._store.read(info.number) for info in window)
+        if not past:
+            return
+        newest: list[Chunk] = []
+        for info in reversed(fit(past, self.window_shape)):
+            try:
+                newest.insert(0, self._store.read(info.number))
+            except OSError:  # damaged: the window begins behind it
+                break
+        first = newest[0].info.number if newest else past[-1].number + 1
+        numbers, vectors = self._store.all_vectors(0, first)
+        if len(numbers):
+            self.index.extend(numbers.tolist(), vectors)
+        self.window.restore(newest)
+        self.chunks, self.newest_s = past[-1].number + 1, past[-1].end_s
 
     # ---------------------------------------------------------------- the past, to be read
 
     def past(self) -> list[ChunkInfo]:
         """All chunks in time order, those of the window last."""
-        live = self.window.infos
+        live = [*(chunk.info for chunk in self._leaving), *self.window.infos]
         first = live[0].number if live else len(self._store)
         return [*self._store.infos()[:first], *live]
 

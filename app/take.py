@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from longtake.answer import Answer
 from longtake.answering import Asked, Select
 from longtake.asking import Asking
-from longtake.ledger import Ledger, identify
+from longtake.ledger import Entry, Ledger, identify
 from longtake.models.decode import Decoding
 from longtake.scope import When
 from longtake.session import Session
@@ -76,7 +76,10 @@ class Take:
         self._pushed = Mailbox(mailbox_frames, "newest", engine.wake)
         self._ledger = Ledger(store)
         self._watches: list[Watch] = []
-        self._last_push_s = session.newest_s if session.chunks else float("-inf")
+        self._last_push_s = float("-inf")
+        self._push_failure: BaseException | None = None
+        self._last_stats: TakeStats | None = None
+        self._has_ended = threading.Event()
         self._rejected: dict[str, int] = {}
         self._conversations: dict[str, list[tuple[str, str]]] = {}
 
@@ -93,22 +96,28 @@ class Take:
 
         A source that this memory has seen to its end is not read again: its watch is at its
         end at once.  One that was cut short goes on where it stopped.  A second source follows
-        the first in session time (`Watch.offset_s`).
+        the first in session time (`Watch.offset_s`); one is watched at a time.
 
         Raises:
             SourceError: if it cannot be opened; says what is wrong and what to do.
+            RuntimeError: if another source is still being watched, or the take is closed.
         """
         self._check_open()
         identity = identify(os.fspath(address), start_s, stop_s)
         known = self._ledger.find(identity)
-        offset_s = self._next_offset_s()
-        if known is not None and not known.done and self._ledger.is_newest(known):
-            offset_s = known.offset_s
+        begin_s, offset_s = start_s, self._next_offset_s()
+        seen_s = None
+        if known is not None and not known.done and self._session.chunks:
+            seen_s = self._ledger.seen_s(known, self._session.newest_s)
+        if known is not None and seen_s is not None:
             # The next tick of the sampler, less what rounding may take from a time stamp.
-            next_s = self._session.newest_s - offset_s + 1 / self.pace.fps
-            start_s = max(start_s, next_s - 0.001)
+            begin_s = max(start_s, seen_s + 1 / self.pace.fps - 0.001)
+            is_newest = abs(seen_s + known.offset_s - self._session.newest_s) < 0.001
+            offset_s = known.offset_s if is_newest else offset_s - begin_s
+        if known is not None and stop_s is not None and begin_s >= stop_s:
+            known = replace(known, done=True)
         try:
-            source = self._open_source(address, start_s, stop_s)
+            source = self._open_source(address, start_s if _is_done(known) else begin_s, stop_s)
         except BeyondEnd:
             if known is None or known.done:
                 raise
@@ -116,9 +125,18 @@ class Take:
             source = self._open_source(address, 0.0, stop_s)
         if known is not None and known.done:
             return Watch.of_known(source, self._mailbox, known)
-        goes_on = known is not None and offset_s == known.offset_s
+        goes_on = known is not None
         watch = Watch(source, self._mailbox, identity, offset_s, self._engine.wake, goes_on)
         with self._lock:
+            self._check_open()
+            if self._watches:
+                source.close()
+                raise RuntimeError(
+                    f"{self._watches[0].address} is still being watched: wait() for it, or open "
+                    "another take for a second source"
+                )
+            # From here on a crash loses no place.
+            self._ledger.record(replace(watch.entry(), seen_s=seen_s))
             self._watches.append(watch)
         watch.start()
         return watch
@@ -146,7 +164,8 @@ class Take:
         """Show one frame; never waits.  The image, uint8 RGB ``[H, W, 3]``, is copied.
 
         A full mailbox drops its oldest frame (counted); a time that is not later than the last
-        one is refused.
+        one is refused.  Where the model failed on earlier frames, the next push is refused with
+        the reason, once.
 
         Raises:
             ValueError: if it is no picture or no time.
@@ -154,22 +173,52 @@ class Take:
         """
         self._check_open()
         frame = Frame(pts_s, image.copy() if hasattr(image, "copy") else image, camera, wall_s)
+        if pts_s < 0:
+            raise ValueError(f"pts_s={pts_s}: session time counts from 0 s")
         lag_s = max(0.0, pts_s - self._session.newest_s)
         with self._lock:
-            if pts_s <= self._last_push_s:
-                self._rejected["not later"] = self._rejected.get("not later", 0) + 1
-                reason = f"pts_s={pts_s}: not later than {self._last_push_s}, the frame before"
-                return Pushed(False, reason, lag_s)
+            failure, self._push_failure = self._push_failure, None
+            newest_s = self._newest_received_s()
+            if failure is not None:
+                return self._refuse("after a failure", str(failure), lag_s)
+            if pts_s <= newest_s:
+                reason = f"pts_s={pts_s}: not later than {newest_s}, the frame before"
+                return self._refuse("not later", reason, lag_s)
+            if not self._pushed.put(frame):
+                return Pushed(False, "this take is closed", lag_s)
             self._last_push_s = pts_s
-            self._pushed.put(frame)
         return Pushed(True, "", lag_s)
 
+    def _refuse(self, kind: str, reason: str, lag_s: float) -> Pushed:
+        self._rejected[kind] = self._rejected.get(kind, 0) + 1
+        return Pushed(False, reason, lag_s)
+
+    def _newest_received_s(self) -> float:
+        """Session time of the newest frame that has come, seen or not; -inf before the first."""
+        read = [w.newest_s for w in tuple(self._watches) if w.newest_s is not None]
+        seen = [self._session.newest_s] if self._session.chunks else []
+        return max((self._last_push_s, *read, *seen))
+
     def drain(self) -> None:
-        """Return when every frame received so far has been seen.  Questions may come first;
-        without this they are answered as of the frames that were seen, and say how stale that is.
+        """Return when every frame received so far has been seen (or dropped, counted).
+
+        Questions may come between; without this they are answered as of the frames that were
+        seen, and say how stale that is.
+
+        Raises what went wrong with a pushed frame.
         """
         self._check_open()
-        self._engine.run(self._work_off)
+        boxes = (self._mailbox, self._pushed)
+        received = [box.received for box in boxes]
+        while any(
+            box.taken + sum(box.dropped.values()) < wanted
+            for box, wanted in zip(boxes, received, strict=True)
+        ):
+            self._engine.run(self.work)
+        with self._lock:
+            failure, self._push_failure = self._push_failure, None
+        if failure is not None:
+            raise failure
 
     # ---------------------------------------------------------------- questions
 
@@ -185,7 +234,12 @@ class Take:
         """`ask` for coroutines."""
         import asyncio
 
-        return await asyncio.to_thread(self.ask, question, **options)
+        asking = self.submit(question, **options)
+        try:
+            return await asyncio.to_thread(asking.result)
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
 
     def submit(
         self,
@@ -221,6 +275,10 @@ class Take:
         self._check_open()
         if not question.strip():
             raise ValueError("the question is empty: ask something")
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k={top_k}: must be at least 1")
+        if deadline_s is not None and not deadline_s >= 0:
+            raise ValueError(f"deadline_s={deadline_s}: must be 0 s or more")
         with self._lock:
             dialogue = tuple(self._conversations.get(conversation, ())) if conversation else ()
         asked = Asked(
@@ -231,13 +289,15 @@ class Take:
             decoding=decoding,
             select=select,
             with_window=with_window,
-            received_s=max(self._last_push_s, self._session.newest_s),
+            received_s=max(0.0, self._newest_received_s()),
         )
         remember = None if conversation is None else _Remember(self, conversation)
         return self._engine.ask(self._session, asked, deadline_s, remember)
 
     def stats(self) -> TakeStats:
-        """How the take stands.  Cheap; may be called at any time."""
+        """How the take stands; after closing, how it stood then."""
+        if self._last_stats is not None:
+            return self._last_stats
         held, dropped = self._store.stats(), dict(self._rejected)
         for mailbox in (self._mailbox, self._pushed):
             for reason, count in mailbox.dropped.items():
@@ -263,21 +323,26 @@ class Take:
     # ---------------------------------------------------------------- end
 
     def close(self) -> None:
-        """Stop reading, see what waits, write the window to the memory.  May be called twice."""
+        """Stop reading, see what waits, write the window to the memory.  May be called twice:
+        a second call waits for the first."""
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        for watch in self._watches:
-            watch.stop()
-        self._mailbox.close()
-        self._pushed.close()
+            is_first, self._closed = not self._closed, True
+        if not is_first:
+            self._has_ended.wait()
+            return
         try:
-            self._engine.run(self._end)
+            for watch in tuple(self._watches):
+                watch.stop()
         finally:
-            self._engine.forget(self)
-            if self._owns_engine:
-                self._engine.close()
+            self._mailbox.close()
+            self._pushed.close()
+            try:
+                self._engine.run(self._end)
+            finally:
+                self._engine.forget(self)
+                self._has_ended.set()
+                if self._owns_engine:
+                    self._engine.close()
 
     def own_engine(self) -> None:
         """From now on closing this take closes its engine too."""
@@ -286,10 +351,12 @@ class Take:
     def _end(self) -> None:
         """On the worker: everything that was accepted is seen, then written."""
         try:
-            self._work_off()
+            while self.work():
+                pass
             self._end_watches(self._watches, None)
             self._session.close()
         finally:
+            self._last_stats = self.stats()
             self._store.close()
 
     def __enter__(self) -> Take:
@@ -301,6 +368,8 @@ class Take:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is KeyboardInterrupt:  # what was read of a file can be read again
+            self._mailbox.drop_all("interrupted")
         self.close()
 
     # ---------------------------------------------------------------- the worker's side
@@ -310,10 +379,6 @@ class Take:
         """Takes no lock: the engine looks while it holds its own."""
         is_read = any(watch.is_read for watch in tuple(self._watches))
         return bool(len(self._mailbox) or len(self._pushed)) or is_read
-
-    def _work_off(self) -> None:
-        while self.work():
-            pass
 
     def work(self) -> bool:
         """See some frames, or end a source that was read; False where nothing was to do."""
@@ -326,10 +391,11 @@ class Take:
                 return True
             if read:
                 self._session.flush()
+                self._session.save()
                 self._end_watches(read, None)
                 return True
         except Exception as error:
-            self._fail(error)
+            self.fail(error, len(frames))
             return True
         return False
 
@@ -338,26 +404,35 @@ class Take:
             return [watch for watch in self._watches if watch.is_read]
 
     def _end_watches(self, watches: list[Watch], error: BaseException | None) -> None:
-        for watch in list(watches):
-            with self._lock:
-                self._watches.remove(watch)
-            watch.mark_seen(error)
-            self._ledger.record(watch.entry())
+        for watch in tuple(watches):
+            watch.end(self._session.newest_s, error)
+            try:
+                self._ledger.record(watch.entry())
+            finally:
+                with self._lock:
+                    self._watches.remove(watch)
+                watch.release()
 
     def _next_offset_s(self) -> float:
         """Where the next source begins in session time: a step behind what was seen."""
-        if not self._session.chunks:
-            return 0.0
-        return self._session.newest_s + 1 / self.pace.fps
+        newest_s = self._newest_received_s()
+        return max(0.0, newest_s + 1 / self.pace.fps)
 
-    def _fail(self, error: Exception) -> None:
-        """A frame could not be taken in: sources end, whoever waits for them is told."""
+    def fail(self, error: BaseException, frames: int = 0) -> None:
+        """Frames could not be taken in: sources end, and whoever waits, or pushes, is told."""
         with self._lock:
             watches = list(self._watches)
+            self._rejected["failed"] = self._rejected.get("failed", 0) + frames
+            if not watches:
+                self._push_failure = error
         for watch in watches:
             watch.stop()
         self._mailbox.drop_all("failed")
-        self._end_watches(watches, error)
+        try:
+            self._end_watches(watches, error)
+        except Exception:  # the memory is what failed; that is told already
+            for watch in watches:
+                watch.release()
 
     def _remember(self, conversation: str, question: str, answer: str) -> None:
         with self._lock:
@@ -379,4 +454,10 @@ class _Remember:
     conversation: str
 
     def __call__(self, answer: Answer) -> None:
+        if answer.partial and not answer.text:
+            return  # cancelled before it said anything
         self.take._remember(self.conversation, answer.question, answer.text)
+
+
+def _is_done(entry: Entry | None) -> bool:
+    return entry is not None and entry.done

@@ -31,11 +31,13 @@ class Watch:
         on_read: Callable[[], None],
         goes_on: bool = False,
     ) -> None:
-        self._goes_on = goes_on
+        self._goes_on, self._all_seen, self._has_ended = goes_on, True, False
         self._source, self._mailbox, self._on_read = source, mailbox, on_read
         self.identity, self.offset_s = identity, offset_s
         self._stop, self._seen = threading.Event(), threading.Event()
         self._error: BaseException | None = None
+        self._is_whole = False  # the source had no more to give
+        self.newest_s: float | None = None  # session time of the last frame that it handed on
         self.is_read = False
         self.is_known = False  # the memory had seen all of it before
         self._thread = threading.Thread(target=self._run, name="longtake-read", daemon=True)
@@ -47,7 +49,7 @@ class Watch:
         source.close()
         watch._source.report = entry.report
         watch.is_read = watch.is_known = True
-        watch.mark_seen()
+        watch.release()
         return watch
 
     @property
@@ -66,8 +68,10 @@ class Watch:
 
     def entry(self) -> Entry:
         """For the memory's ledger, as things stand."""
-        was_cut = self._stop.is_set() or self._error is not None or not self._seen.is_set()
-        return Entry(self.identity, self.offset_s, not was_cut, self.report)
+        seen_s = None if self.newest_s is None else self.newest_s - self.offset_s
+        done = self._has_ended and self._is_whole and self._error is None and self._all_seen
+        running = not self._has_ended
+        return Entry(self.identity, self.offset_s, seen_s, done, running, self.report)
 
     @property
     def report(self) -> SourceReport:
@@ -98,9 +102,15 @@ class Watch:
     def is_seen(self) -> bool:
         return self._seen.is_set()
 
-    def mark_seen(self, error: BaseException | None = None) -> None:
-        """By the engine: nothing of this source is waiting any more, or it failed."""
-        self._error = self._error or error
+    def end(self, seen_s: float, error: BaseException | None = None) -> None:
+        """By the worker: nothing of it waits any more, and ``seen_s`` is the session time of the
+        newest frame that was seen.  `release` then tells whoever waits."""
+        self._error, self._has_ended = self._error or error, True
+        self._all_seen = self.newest_s is None or self.newest_s <= seen_s
+        if self.newest_s is not None:
+            self.newest_s = min(self.newest_s, seen_s)
+
+    def release(self) -> None:
         self._seen.set()
 
     def _run(self) -> None:
@@ -111,8 +121,13 @@ class Watch:
                         frame = replace(frame, pts_s=frame.pts_s + self.offset_s)
                     if self._stop.is_set() or not self._mailbox.put(frame, self._stop):
                         break
+                    self.newest_s = frame.pts_s
+                else:
+                    self._is_whole = True
         except BaseException as error:  # handed to whoever waits
-            if not (self._goes_on and isinstance(error, BeyondEnd)):
+            if self._goes_on and isinstance(error, BeyondEnd):
+                self._is_whole = True
+            else:
                 self._error = error
         finally:
             self.is_read = True

@@ -42,10 +42,8 @@ class Choice:
 
 _CHOICES: Mapping[tuple[str, str], Choice] = {
     ("attend", "cpu"): Choice("attend", "packed", "no key is repeated; plain matrix products"),
-    ("attend", "cuda"): Choice("attend", "sdpa", "the library's fused kernel"),
-    ("score_chunks", "cpu"): Choice(
-        "score_chunks", "by_layer", "a batch of one column is slower"
-    ),
+    ("attend", "cuda"): Choice("attend", "sdpa", "the library's own; not measured yet"),
+    ("score_chunks", "cpu"): Choice("score_chunks", "by_layer", "a batch of one column is slower"),
     ("score_chunks", "cuda"): Choice("score_chunks", "batched", "one launch for all layers"),
 }
 _forced: dict[str, str] = {}

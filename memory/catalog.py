@@ -224,16 +224,14 @@ class Catalog:
                 f"{folder} has format {version}, this longtake reads up to {FORMAT}; "
                 "upgrade longtake, or choose another folder"
             )
-        if its_model != model:
+        if its_fingerprint != fingerprint:  # the same weights may go by several names
+            was = f"by model {its_model!r}, this is {model!r}"
+            if its_model == model:
+                was = f"by other weights or settings of model {model!r}"
             raise WrongModel(
-                f"{folder} was written by model {its_model!r}, this is {model!r}; "
-                f"choose another memory folder, or --model {its_model}"
-            )
-        if its_fingerprint != fingerprint:
-            raise WrongModel(
-                f"{folder} was written by other weights or settings of model {model!r} "
-                f"(fingerprint {its_fingerprint!r}, this is {fingerprint!r}); choose another "
-                f"memory folder, or the --model {its_model} it was made with"
+                f"{folder} was written {was} (fingerprint {its_fingerprint[:12]}, this is "
+                f"{fingerprint[:12]}); choose another memory folder, or the --model {its_model} "
+                "that it was made with"
             )
         return True
 

@@ -21,7 +21,7 @@ from longtake.memory.files import MemoryDamaged, MemoryMissing, WriterLock
 from longtake.memory.segments import SegmentLog, segment_size
 
 _log = logging.getLogger(__name__)
-_CATALOG, _ALBUM, _SEGMENTS = "catalog.sqlite", "album.sqlite", "segments"
+CATALOG, _ALBUM, _SEGMENTS = "catalog.sqlite", "album.sqlite", "segments"
 
 
 class MemoryFolder:
@@ -105,7 +105,7 @@ class MemoryFolder:
         )
         stack.enter_context(closing(self.album))
         self.catalog = Catalog(
-            self.path / _CATALOG,
+            self.path / CATALOG,
             model=model,
             fingerprint=fingerprint,
             read_only=read_only,
@@ -137,15 +137,15 @@ class MemoryFolder:
             raise self.failure from error
 
     def _require_files(self) -> None:
-        for name in (_CATALOG, _ALBUM):
+        for name in (CATALOG, _ALBUM):
             if not (self.path / name).is_file():
                 raise MemoryMissing(f"{self.path}: no memory here (there is no {name})")
 
     def _refuse_lost_catalog(self) -> None:
         """Segments without a catalog are orphans: the catalog is always there first."""
-        if not (self.path / _CATALOG).exists() and any((self.path / _SEGMENTS).glob("*.kvseg")):
+        if not (self.path / CATALOG).exists() and any((self.path / _SEGMENTS).glob("*.kvseg")):
             raise MemoryDamaged(
-                f"{self.path}: there are segments but no {_CATALOG}; put it back, or choose "
+                f"{self.path}: there are segments but no {CATALOG}; put it back, or choose "
                 "another folder. Nothing was changed"
             )
 

@@ -92,9 +92,9 @@ class Header:
         return LayerShape(self.heads, self.info.tokens, self.dim, self.dtype)
 
 
-def identity_of(model: str, fingerprint: str) -> bytes:
+def identity_of(fingerprint: str) -> bytes:
     """16 bytes that tell the records of one model from those of another."""
-    return xxhash.xxh3_128_digest(f"{model}\0{fingerprint}".encode())
+    return xxhash.xxh3_128_digest(fingerprint.encode())
 
 
 def encode_record(chunk: Chunk, vectors: Tensor, codec: Codec, identity: bytes) -> bytearray:

@@ -123,7 +123,7 @@ class Store:
             config=config,
             read_only=read_only,
         )
-        return cls(files, config, identity_of(model, fingerprint), clock)
+        return cls(files, config, identity_of(fingerprint), clock)
 
     @property
     def folder(self) -> Path:

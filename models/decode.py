@@ -28,6 +28,8 @@ class Decoding:
             raise ValueError(f"temperature={self.temperature}: must be 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p}: must be above 0 and at most 1")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"seed={self.seed}: must be 0 or more, below 2^63")
 
 
 class Chooser:

@@ -50,14 +50,13 @@ def load(name: str = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> 
         model = getattr(transformers, module.MODEL_CLASS).from_pretrained(
             folder, dtype=kind, use_safetensors=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{name}: cannot be loaded from {folder}: {_first_line(error)}") from error
-    model.requires_grad_(False).eval().to(place)
-    recipe = read_recipe(folder, module.DEFAULT_RECIPE)
-    try:
+        model.requires_grad_(False).eval().to(place)
+        recipe = read_recipe(folder, module.DEFAULT_RECIPE)
         loaded: Adapter = adapter(model, tokenizer, folder, recipe, name, fingerprint(folder))
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{name}: cannot be loaded from {folder}: {_first_line(error)}") from error
     return loaded
 
 

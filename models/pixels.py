@@ -1,6 +1,6 @@
 """From frames to a vision tower's pixels: resize and normalise as the checkpoint says.
 
-Reads ``video_preprocessor_config.json`` or ``preprocessor_config.json``; resizing is OpenCV's,
+Reads ``video_preprocessor_config.json`` or its siblings; resizing is OpenCV's,
 by area when shrinking.  Knows no family.
 """
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 CONFIG_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
+PROCESSOR_FILE = "processor_config.json"  # transformers 5 puts them together
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ def read_preprocessing(folder: Path) -> dict[str, Any]:
         if path.is_file():
             config: dict[str, Any] = json.loads(path.read_text())
             return config
+    path = folder / PROCESSOR_FILE
+    if path.is_file():
+        whole: dict[str, Any] = json.loads(path.read_text())
+        for part in ("video_processor", "image_processor"):
+            if part in whole:
+                return dict(whole[part])
     return {}
 
 

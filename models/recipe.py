@@ -64,6 +64,6 @@ def read_recipe(folder: Path, default: Recipe) -> Recipe:
 
 
 def stamp_text(seconds: float) -> str:
-    """``hh:mm:ss``, of fixed width up to 99:59:59."""
-    whole = int(seconds)
+    """``hh:mm:ss``, of fixed width: it begins anew after 99:59:59."""
+    whole = int(seconds) % (100 * 3600)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

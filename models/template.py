@@ -14,7 +14,7 @@ import torch
 
 from longtake.models.base import ModelError, Prompt
 
-_PROBE = "what"
+_PROBE = "qqzqq"  # no template writes this itself
 
 
 class Template:
@@ -32,7 +32,8 @@ class Template:
         self._tokenizer, self._video_token = tokenizer, video_token
         if not tokenizer.chat_template:
             raise ModelError("the tokenizer has no chat template: add chat_template.jinja")
-        before, _ = self._around_video([("user", _PROBE)])
+        before, after = self._around_video([("user", _PROBE)])
+        self._behind = len(after) - after.rindex(_PROBE) - len(_PROBE)  # characters that follow
         self._sink = self.encode(before)
         if not self._sink:
             raise ModelError("the chat template writes nothing before the video: no sink")
@@ -51,7 +52,7 @@ class Template:
         for asked, answered in dialogue:
             turns += [("user", self._plain(asked)), ("assistant", self._plain(answered))]
         _, after = self._around_video([*turns, ("user", spoken)])
-        begin = after.rindex(spoken)
+        begin = len(after) - self._behind - len(spoken)
         coded = self._tokenizer(after, add_special_tokens=False, return_offsets_mapping=True)
         end = begin + len(spoken)
         asked_mask = [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from longtake.answering import Asked, blind_vectors, fit_dialogue, recall
+from longtake.answering import Asked, blind_vectors, fit_dialogue, read_window, recall
 from longtake.memory.recall import shares
 from longtake.models.loader import load
 from longtake.scope import When, settle
@@ -37,12 +37,15 @@ def test_layers_that_recall_together_get_the_greatest_mean_shares(adapter: Any) 
         prompt = adapter.prompt(QUESTION)
         known = settle(When(), one.past(), len(one.window.infos), one.window_shape)
         with torch.inference_mode():
-            chosen = recall(one, prompt, known, Asked(question=QUESTION, top_k=3))
+            window = read_window(one, known)
+            chosen = recall(one, prompt, known, window, Asked(question=QUESTION, top_k=3))
             blind = blind_vectors(one, prompt)
             share = shares(one.index.scores(blind), adapter.shape.head_dim, 3.0)
         expected = sorted(share.topk(3).indices.tolist())
         assert chosen.by_layer == [expected] * adapter.shape.layers
-        own = recall(one, prompt, known, Asked(question=QUESTION, select=lambda _s, n: [[1]] * n))
+        given = Asked(question=QUESTION, select=lambda _s, n: [[1]] * n)
+        with torch.inference_mode():
+            own = recall(one, prompt, known, window, given)
         assert own.by_layer == [[1]] * adapter.shape.layers
 
 

@@ -72,6 +72,12 @@ class Qwen25VL:
             raise ValueError(
                 f"{len(images)} frames, {len(pts_s)} times: must be as many, a multiple of {each}"
             )
+        if len({image.shape for image in images[::each]}) > 1:  # a size changed in mid-stream
+            return [
+                step
+                for i in range(0, len(images), each)
+                for step in self.steps(images[i : i + each], pts_s[i : i + each], camera)
+            ]
         rows, columns = self._grid(*images[0].shape[:2])
         cell = self._patch * self._merge
         frames = resize(images, rows * cell, columns * cell)

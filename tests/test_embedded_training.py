@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -40,9 +42,9 @@ def tiny_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def settings(out: Path, **changes: int) -> argparse.Namespace:
+def settings(out: Path, **changes: Any) -> argparse.Namespace:
     plain = {"seed": 1, "processes": 1, "vision_steps": 3, "language_steps": 3}
-    return argparse.Namespace(out=out, **{**plain, **changes})
+    return argparse.Namespace(out=out, **{**plain, "start_from": None, **changes})
 
 
 def log(out: Path) -> list[dict[str, Any]]:
@@ -163,3 +165,30 @@ def test_attention_by_hand_is_the_fused_one(tokens: int, memory: int) -> None:
     torch.testing.assert_close(
         by_hand, fused.transpose(1, 2).flatten(2), rtol=TOLERANCE, atol=TOLERANCE
     )
+
+
+def test_a_run_may_begin_with_an_earlier_models_words(tmp_path: Path) -> None:
+    train.Training(settings(tmp_path / "first")).run()
+    folder = tmp_path / "first" / "model"
+    second = train.Training(settings(tmp_path / "second", start_from=folder))
+    assert second.stage == "language" and second.peak_rate < train.PEAK_RATE
+    earlier = load(str(folder), device="cpu")
+    prompt = earlier.prompt("was there a red star?")
+    own = second.model.model.language_model.embed_tokens(prompt.ids)
+    torch.testing.assert_close(own, earlier.embed(prompt.ids))
+    second.run()
+    assert log(tmp_path / "second")[-1]["stage"] == "language"
+
+
+@pytest.mark.long
+def test_processes_that_share_a_batch_end_with_one_model(tmp_path: Path) -> None:
+    words = ["--out", str(tmp_path), "--vision-steps", "2", "--language-steps", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "longtake.models.embedded.train", *words, "--processes", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert load(str(tmp_path / "model"), device="cpu").recipe.world_version == 1

@@ -112,6 +112,7 @@ class Training:
     def __init__(self, settings: argparse.Namespace, rank: int = 0) -> None:
         self.settings, self.rank = settings, rank
         self.out: Path = settings.out
+        self.out.mkdir(parents=True, exist_ok=True)
         self.model = build_model()
         self.heads = CellHeads(WIDTH)
         self.stage, self.step, self.runs = "vision", 0, 1

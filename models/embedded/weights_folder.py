@@ -44,8 +44,8 @@ def take_over(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> No
     """Give ``model`` the weights in ``folder``; each word that both know keeps its row."""
     earlier = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     words: dict[str, int] = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    table = model.get_input_embeddings().weight.normal_(0, 0.1)
-    known = earlier.get_input_embeddings().weight
+    table = model.model.language_model.embed_tokens.weight.normal_(0, 0.1)
+    known = earlier.model.language_model.embed_tokens.weight
     for row, word in enumerate(language.vocabulary()):
         if word in words:
             table[row] = known[words[word]]

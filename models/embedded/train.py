@@ -62,8 +62,8 @@ def main() -> None:
     cores = min(FILMS_PER_BATCH, os.cpu_count() or 1)
     parser.add_argument("--processes", type=int, default=1 << (cores.bit_length() - 1))
     parser.add_argument("--start-from", type=Path, help="a model folder; language stage only")
-    parser.add_argument("--vision-steps", type=int, default=2800, help="of 128 single frames")
-    parser.add_argument("--language-steps", type=int, default=1300, help="of 160 questions")
+    parser.add_argument("--vision-steps", type=int, default=3600, help="of 128 single frames")
+    parser.add_argument("--language-steps", type=int, default=1800, help="of 160 questions")
     settings = parser.parse_args()
     if FILMS_PER_BATCH % settings.processes:
         parser.error(f"--processes {settings.processes}: must divide {FILMS_PER_BATCH} films")

@@ -1,7 +1,8 @@
 """What the families share: text, the decoder's call, and what a checkpoint says of itself.
 
-`TextSide` is composed into every adapter.  Knows transformers' models by their public methods
-only (`get_input_embeddings`, `get_output_embeddings`, `get_decoder`).
+`TextSide` is composed into every adapter, which shows its methods as its own.  Knows
+transformers' models by their public methods only (`get_input_embeddings`,
+`get_output_embeddings`, `get_decoder`).
 """
 
 from __future__ import annotations
@@ -50,8 +51,11 @@ class TextSide:
     def sink_embeds(self) -> Tensor:
         return self.embed(torch.tensor(self.template.sink_ids()))
 
-    def prompt(self, question: str, dialogue: Sequence[tuple[str, str]]) -> Prompt:
+    def prompt(self, question: str, dialogue: Sequence[tuple[str, str]] = ()) -> Prompt:
         return self.template.prompt(question, dialogue)
+
+    def text(self, ids: Sequence[int]) -> str:
+        return self.template.text(ids)
 
 
 def decoder_shape(config: Any, axes: int) -> DecoderShape:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtake.models.base import Image, Past, Prompt, Step
+from longtake.models.base import Image, Step
 from longtake.models.families.common import TextSide
 from longtake.models.pixels import Normalizer, read_preprocessing, resize
 from longtake.models.positions import text_positions
@@ -50,6 +50,9 @@ class LlavaOnevision:
         self.shape, self.rotary = self._side.shape, self._side.rotary
         self.device, self.dtype = self._side.device, self._side.dtype
         self.stop_ids = self._side.stop_ids
+        self.prompt, self.text = self._side.prompt, self._side.text
+        self.embed, self.logits = self._side.embed, self._side.logits
+        self.decode_step = self._side.decode_step
 
     @property
     def step_tokens(self) -> int:
@@ -82,21 +85,6 @@ class LlavaOnevision:
             positions = text_positions(len(tokens), 1)
             steps.append(Step(tokens, positions, start_s, end_s, camera))
         return steps
-
-    def prompt(self, question: str, dialogue: Sequence[tuple[str, str]] = ()) -> Prompt:
-        return self._side.prompt(question, dialogue)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        return self._side.embed(ids)
-
-    def decode_step(self, embeds: Tensor, past: Past, extra: dict[str, Any]) -> Tensor:
-        return self._side.decode_step(embeds, past, extra)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self._side.logits(hidden)
-
-    def text(self, ids: Sequence[int]) -> str:
-        return self._side.template.text(ids)
 
     def _see(self, images: Sequence[Image]) -> Tensor:
         """Frames -> ``[F * tokens, C]``, as one video without its closing newline."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtake.models.base import Image, Past, Prompt, Step
+from longtake.models.base import Image, Step
 from longtake.models.families.common import TextSide
 from longtake.models.pixels import Normalizer, read_preprocessing, resize
 from longtake.models.positions import grid_positions, text_positions
@@ -51,6 +51,9 @@ class Qwen25VL:
         self.shape, self.rotary = self._side.shape, self._side.rotary
         self.device, self.dtype = self._side.device, self._side.dtype
         self.stop_ids = self._side.stop_ids
+        self.prompt, self.text = self._side.prompt, self._side.text
+        self.embed, self.logits = self._side.embed, self._side.logits
+        self.decode_step = self._side.decode_step
 
     @property
     def step_tokens(self) -> int:
@@ -90,21 +93,6 @@ class Qwen25VL:
             Step(tokens, positions, pts_s[i * each], pts_s[(i + 1) * each - 1], camera)
             for i, tokens in enumerate(seen.pooler_output)
         ]
-
-    def prompt(self, question: str, dialogue: Sequence[tuple[str, str]] = ()) -> Prompt:
-        return self._side.prompt(question, dialogue)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        return self._side.embed(ids)
-
-    def decode_step(self, embeds: Tensor, past: Past, extra: dict[str, Any]) -> Tensor:
-        return self._side.decode_step(embeds, past, extra)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self._side.logits(hidden)
-
-    def text(self, ids: Sequence[int]) -> str:
-        return self._side.template.text(ids)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         """Merged rows and columns for a picture: its shape kept, its tokens bounded."""

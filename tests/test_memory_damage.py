@@ -143,7 +143,7 @@ def test_whole_records_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
 
 def test_a_segment_of_another_models_memory_is_refused(tmp_path: Path) -> None:
     written(tmp_path / "a")
-    with Store.open(tmp_path / "b", model="other", fingerprint="abc") as store:
+    with Store.open(tmp_path / "b", model="tiny", fingerprint="other") as store:
         put(store, 0, 1, 2, 3)
     shutil.copy(segment_files(tmp_path / "b")[0], segment_files(tmp_path / "a")[0])
     with Store.open(tmp_path / "a", **MODEL) as store:

@@ -405,6 +405,13 @@ def test_another_models_memory_is_refused_with_the_way_out(tmp_path: Path) -> No
         assert len(store) == 1
 
 
+def test_the_same_weights_may_go_by_another_name(tmp_path: Path) -> None:
+    with Store.open(tmp_path, model="./checkpoint", fingerprint="1") as store:
+        put(store, 0)
+    with Store.open(tmp_path, model="/home/me/checkpoint", fingerprint="1") as store:
+        assert_same(store.read(0), make_chunk(0))
+
+
 def test_a_second_writer_is_refused_until_the_first_has_closed(tmp_path: Path) -> None:
     with Store.open(tmp_path, **MODEL) as store:
         with pytest.raises(MemoryInUse, match=r"another writer \(process \d+\)") as refused:

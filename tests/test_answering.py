@@ -62,7 +62,6 @@ def test_a_damaged_chunk_lowers_the_coverage_and_nothing_else(adapter: Any, tmp_
         everything = Asked(question=QUESTION, top_k=100, decoding=ONE_TOKEN)
         answer = streams.answer(one, everything)
         assert 0.9 < answer.coverage < 1.0
-        assert not answer.timings.tokens > 1
 
 
 def test_only_the_newest_turns_that_fit_are_kept(adapter: Any) -> None:

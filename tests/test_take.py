@@ -142,11 +142,17 @@ def test_push_never_waits_and_says_what_became_of_a_frame(engine: Engine) -> Non
 
 def test_questions_go_before_frames_and_can_be_cancelled(engine: Engine) -> None:
     with engine.open(config=CONFIG) as take:
+        gate = threading.Event()
+        blocked = threading.Thread(target=lambda: engine.run(gate.wait))
+        blocked.start()
         take.push(picture(), 0.0)
-        asking = take.submit("what?", decoding=Decoding(max_tokens=100))
-        asking.cancel()
-        answer = asking.result(30)
-        assert answer.partial or len(answer.text) >= 0
+        asked = take.submit("what?")
+        cancelled = take.submit("what?", decoding=Decoding(max_tokens=100))
+        cancelled.cancel()
+        gate.set()
+        blocked.join()
+        assert asked.result(30).evidence == (), "the frame had come first"
+        assert cancelled.result(30).partial and cancelled.result().text == ""
         late = take.ask("what?", deadline_s=0.0)
         assert late.partial and late.text == ""
 

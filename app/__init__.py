@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from longtake.answer import Moment as Moment
     from longtake.engine import Engine as Engine
     from longtake.engine import open as open
-    from longtake.take import Pushed as Pushed
+    from longtake.inbox import Pushed as Pushed
     from longtake.take import Take as Take
 
 __version__ = "0.1.0"
@@ -26,7 +26,7 @@ _HOMES = {
     "Answer": "longtake.answer",
     "Engine": "longtake.engine",
     "Moment": "longtake.answer",
-    "Pushed": "longtake.take",
+    "Pushed": "longtake.inbox",
     "Take": "longtake.take",
     "open": "longtake.engine",
 }

@@ -28,7 +28,7 @@ class Entry:
     ``offset_s`` is what was added to its own times to make session time.
     """
 
-    identity: str
+    identity: str | None  # None: it can never be known again
     offset_s: float
     seen_s: float | None  # its own time of the last frame that was seen
     done: bool  # read to its end, or as far as it can be read
@@ -68,17 +68,23 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Add as the newest, in place of an earlier entry of the same identity."""
-        kept = [e for e in self.entries() if e.identity != entry.identity]
+        kept = [
+            e
+            for e in self.entries()
+            if e.identity != entry.identity or (e.identity is None and e.offset_s != entry.offset_s)
+        ]
         self._notes.note(_KEY, [asdict(e) for e in (*kept, entry)])
 
 
-def identify(address: str, start_s: float, stop_s: float | None) -> str:
-    """The same file, or folder of the same files, over the same range.
+def identify(address: str, start_s: float, stop_s: float | None) -> str | None:
+    """The same file, or folder of the same files, over the same range; None for a stream.
 
     Raises:
         SourceError: if there is nothing.
     """
     path = find_path(address).resolve()
+    if not (path.is_file() or path.is_dir()):
+        return None
     size = str(path.stat().st_size)
     if path.is_dir():
         inside = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())

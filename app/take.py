@@ -15,32 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from longtake.admission import Wish, admit
 from longtake.answer import Answer
 from longtake.answering import Asked, Select
 from longtake.asking import Asking
-from longtake.ledger import Entry, Ledger, identify
+from longtake.dialogues import Dialogues
+from longtake.inbox import Inbox, Pushed
+from longtake.ledger import Ledger
+from longtake.models.base import Adapter
 from longtake.models.decode import Decoding
 from longtake.scope import When
 from longtake.session import Session
 from longtake.settings import Pace
-from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.frame import Frame
-from longtake.streaming.mailbox import Mailbox
-from longtake.streaming.sources import Source, open_source
 from longtake.watch import Watch
 
 if TYPE_CHECKING:
     from longtake.engine import Engine
     from longtake.memory.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """What became of a pushed frame."""
-
-    accepted: bool
-    reason: str  # '' where it was accepted
-    lag_s: float  # how far the model is behind this frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +64,12 @@ class Take:
         self._owns_engine = False
         self._lock = threading.Lock()
         self._closed = False
-        self._mailbox = Mailbox(mailbox_frames, "wait", engine.wake)
-        self._pushed = Mailbox(mailbox_frames, "newest", engine.wake)
+        self._inbox = Inbox(mailbox_frames, engine.wake)
         self._ledger = Ledger(store)
         self._watches: list[Watch] = []
-        self._last_push_s = float("-inf")
-        self._push_failure: BaseException | None = None
         self._last_stats: TakeStats | None = None
         self._has_ended = threading.Event()
-        self._rejected: dict[str, int] = {}
-        self._conversations: dict[str, list[tuple[str, str]]] = {}
+        self._dialogues = Dialogues()
 
     # ---------------------------------------------------------------- frames come in
 
@@ -103,55 +91,24 @@ class Take:
             RuntimeError: if another source is still being watched, or the take is closed.
         """
         self._check_open()
-        identity = identify(os.fspath(address), start_s, stop_s)
-        known = self._ledger.find(identity)
-        begin_s, offset_s = start_s, self._next_offset_s()
-        seen_s = None
-        if known is not None and not known.done and self._session.chunks:
-            seen_s = self._ledger.seen_s(known, self._session.newest_s)
-        if known is not None and seen_s is not None:
-            # The next tick of the sampler, less what rounding may take from a time stamp.
-            begin_s = max(start_s, seen_s + 1 / self.pace.fps - 0.001)
-            is_newest = abs(seen_s + known.offset_s - self._session.newest_s) < 0.001
-            offset_s = known.offset_s if is_newest else offset_s - begin_s
-        if known is not None and stop_s is not None and begin_s >= stop_s:
-            known = replace(known, done=True)
-        try:
-            source = self._open_source(address, start_s if _is_done(known) else begin_s, stop_s)
-        except BeyondEnd:
-            if known is None or known.done:
-                raise
-            known = replace(known, done=True)  # it was cut just behind its last frame
-            source = self._open_source(address, 0.0, stop_s)
-        if known is not None and known.done:
-            return Watch.of_known(source, self._mailbox, known)
-        goes_on = known is not None
-        watch = Watch(source, self._mailbox, identity, offset_s, self._engine.wake, goes_on)
+        wish = Wish(address, start_s, stop_s)
+        admitted = admit(wish, self._ledger, self._session, self._next_offset_s())
+        if admitted.finished is not None:
+            return Watch.of_known(admitted.source, self._inbox.read, admitted.finished)
+        watch = Watch(admitted, self._inbox.read, self._engine.wake)
         with self._lock:
             self._check_open()
             if self._watches:
-                source.close()
+                admitted.source.close()
                 raise RuntimeError(
                     f"{self._watches[0].address} is still being watched: wait() for it, or open "
                     "another take for a second source"
                 )
             # From here on a crash loses no place.
-            self._ledger.record(replace(watch.entry(), seen_s=seen_s))
+            self._ledger.record(replace(watch.entry(), seen_s=admitted.seen_s))
             self._watches.append(watch)
         watch.start()
         return watch
-
-    def _open_source(
-        self, address: str | os.PathLike[str], start_s: float, stop_s: float | None
-    ) -> Source:
-        session = self._session
-        return open_source(
-            address,
-            fps=self.pace.fps,
-            start_s=start_s,
-            stop_s=stop_s,
-            max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
-        )
 
     def push(
         self,
@@ -176,28 +133,13 @@ class Take:
         if pts_s < 0:
             raise ValueError(f"pts_s={pts_s}: session time counts from 0 s")
         lag_s = max(0.0, pts_s - self._session.newest_s)
-        with self._lock:
-            failure, self._push_failure = self._push_failure, None
-            newest_s = self._newest_received_s()
-            if failure is not None:
-                return self._refuse("after a failure", str(failure), lag_s)
-            if pts_s <= newest_s:
-                reason = f"pts_s={pts_s}: not later than {newest_s}, the frame before"
-                return self._refuse("not later", reason, lag_s)
-            if not self._pushed.put(frame):
-                return Pushed(False, "this take is closed", lag_s)
-            self._last_push_s = pts_s
-        return Pushed(True, "", lag_s)
-
-    def _refuse(self, kind: str, reason: str, lag_s: float) -> Pushed:
-        self._rejected[kind] = self._rejected.get(kind, 0) + 1
-        return Pushed(False, reason, lag_s)
+        return self._inbox.push(frame, self._newest_received_s(), lag_s)
 
     def _newest_received_s(self) -> float:
         """Session time of the newest frame that has come, seen or not; -inf before the first."""
         read = [w.newest_s for w in tuple(self._watches) if w.newest_s is not None]
         seen = [self._session.newest_s] if self._session.chunks else []
-        return max((self._last_push_s, *read, *seen))
+        return max((self._inbox.newest_push_s, *read, *seen))
 
     def drain(self) -> None:
         """Return when every frame received so far has been seen (or dropped, counted).
@@ -208,15 +150,10 @@ class Take:
         Raises what went wrong with a pushed frame.
         """
         self._check_open()
-        boxes = (self._mailbox, self._pushed)
-        received = [box.received for box in boxes]
-        while any(
-            box.taken + sum(box.dropped.values()) < wanted
-            for box, wanted in zip(boxes, received, strict=True)
-        ):
+        received = self._inbox.received()
+        while not self._inbox.has_handed_on(received):
             self._engine.run(self.work)
-        with self._lock:
-            failure, self._push_failure = self._push_failure, None
+        failure = self._inbox.pop_failure()
         if failure is not None:
             raise failure
 
@@ -279,11 +216,9 @@ class Take:
             raise ValueError(f"top_k={top_k}: must be at least 1")
         if deadline_s is not None and not deadline_s >= 0:
             raise ValueError(f"deadline_s={deadline_s}: must be 0 s or more")
-        with self._lock:
-            dialogue = tuple(self._conversations.get(conversation, ())) if conversation else ()
         asked = Asked(
             question=question,
-            dialogue=dialogue,
+            dialogue=self._dialogues.turns(conversation),
             when=When(at_s=at_s, between_s=between_s),
             top_k=top_k,
             decoding=decoding,
@@ -291,29 +226,31 @@ class Take:
             with_window=with_window,
             received_s=max(0.0, self._newest_received_s()),
         )
-        remember = None if conversation is None else _Remember(self, conversation)
+        remember = None if conversation is None else _Remember(self._dialogues, conversation)
         return self._engine.ask(self._session, asked, deadline_s, remember)
 
     def stats(self) -> TakeStats:
         """How the take stands; after closing, how it stood then."""
         if self._last_stats is not None:
             return self._last_stats
-        held, dropped = self._store.stats(), dict(self._rejected)
-        for mailbox in (self._mailbox, self._pushed):
-            for reason, count in mailbox.dropped.items():
-                dropped[reason] = dropped.get(reason, 0) + count
+        held = self._store.stats()
         window = self._session.window
         return TakeStats(
             frames=self._session.frames,
             chunks=self._session.chunks,
             newest_s=self._session.newest_s,
-            waiting=len(self._mailbox) + len(self._pushed),
-            dropped=dropped,
+            waiting=len(self._inbox),
+            dropped=self._inbox.dropped,
             window_tokens=window.tokens,
             device_bytes=window.device_bytes,
             ram_bytes=held.ram_bytes,
             disk_bytes=held.disk_bytes,
         )
+
+    @property
+    def adapter(self) -> Adapter:
+        """The model that watches; not to be changed."""
+        return self._session.adapter
 
     @property
     def pace(self) -> Pace:
@@ -334,8 +271,7 @@ class Take:
             for watch in tuple(self._watches):
                 watch.stop()
         finally:
-            self._mailbox.close()
-            self._pushed.close()
+            self._inbox.close()
             try:
                 self._engine.run(self._end)
             finally:
@@ -369,7 +305,7 @@ class Take:
         trace: TracebackType | None,
     ) -> None:
         if kind is KeyboardInterrupt:  # what was read of a file can be read again
-            self._mailbox.drop_all("interrupted")
+            self._inbox.read.drop_all("interrupted")
         self.close()
 
     # ---------------------------------------------------------------- the worker's side
@@ -378,13 +314,13 @@ class Take:
     def has_work(self) -> bool:
         """Takes no lock: the engine looks while it holds its own."""
         is_read = any(watch.is_read for watch in tuple(self._watches))
-        return bool(len(self._mailbox) or len(self._pushed)) or is_read
+        return bool(len(self._inbox)) or is_read
 
     def work(self) -> bool:
         """See some frames, or end a source that was read; False where nothing was to do."""
         read = self._read_watches()  # looked at first: what they put lies in the mailbox by now
         batch = self._session.config.batch_frames
-        frames = self._mailbox.take(batch) or self._pushed.take(batch)
+        frames = self._inbox.take(batch)
         try:
             if frames:
                 self._session.see(frames)
@@ -422,24 +358,17 @@ class Take:
         """Frames could not be taken in: sources end, and whoever waits, or pushes, is told."""
         with self._lock:
             watches = list(self._watches)
-            self._rejected["failed"] = self._rejected.get("failed", 0) + frames
-            if not watches:
-                self._push_failure = error
+        self._inbox.lose("failed", frames)
+        if not watches:
+            self._inbox.fail_pushes(error)
         for watch in watches:
             watch.stop()
-        self._mailbox.drop_all("failed")
+        self._inbox.read.drop_all("failed")
         try:
             self._end_watches(watches, error)
         except Exception:  # the memory is what failed; that is told already
             for watch in watches:
                 watch.release()
-
-    def _remember(self, conversation: str, question: str, answer: str) -> None:
-        with self._lock:
-            turns = self._conversations.pop(conversation, [])
-            self._conversations[conversation] = [*turns, (question, answer)][-64:]
-            while len(self._conversations) > 16:
-                del self._conversations[next(iter(self._conversations))]
 
     def _check_open(self) -> None:
         if self._closed:
@@ -450,14 +379,10 @@ class Take:
 class _Remember:
     """Adds an answer to its conversation."""
 
-    take: Take
+    dialogues: Dialogues
     conversation: str
 
     def __call__(self, answer: Answer) -> None:
         if answer.partial and not answer.text:
             return  # cancelled before it said anything
-        self.take._remember(self.conversation, answer.question, answer.text)
-
-
-def _is_done(entry: Entry | None) -> bool:
-    return entry is not None and entry.done
+        self.dialogues.add(self.conversation, answer.question, answer.text)

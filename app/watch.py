@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from longtake.admission import Admitted
 from longtake.ledger import Entry
 from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.mailbox import Mailbox
@@ -17,23 +18,14 @@ class Watch:
     """One source being read.  `wait` for a file; `stop` at any time.
 
     Args:
-        offset_s: is added to the source's times to make session time.
+        admitted: the source, open, and what is known of it.
         on_read: called once by the reading thread, when no more frames will come.
-        goes_on: it was cut short before; that nothing more comes is then no error.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        mailbox: Mailbox,
-        identity: str,
-        offset_s: float,
-        on_read: Callable[[], None],
-        goes_on: bool = False,
-    ) -> None:
-        self._goes_on, self._all_seen, self._has_ended = goes_on, True, False
-        self._source, self._mailbox, self._on_read = source, mailbox, on_read
-        self.identity, self.offset_s = identity, offset_s
+    def __init__(self, admitted: Admitted, mailbox: Mailbox, on_read: Callable[[], None]) -> None:
+        self._goes_on, self._all_seen, self._has_ended = admitted.goes_on, True, False
+        self._source, self._mailbox, self._on_read = admitted.source, mailbox, on_read
+        self.identity, self.offset_s = admitted.identity, admitted.offset_s
         self._stop, self._seen = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._is_whole = False  # the source had no more to give
@@ -45,7 +37,7 @@ class Watch:
     @classmethod
     def of_known(cls, source: Source, mailbox: Mailbox, entry: Entry) -> Watch:
         """A watch that is at its end: everything was seen in an earlier run."""
-        watch = cls(source, mailbox, entry.identity, entry.offset_s, lambda: None)
+        watch = cls(Admitted(source, entry.identity, entry.offset_s), mailbox, lambda: None)
         source.close()
         watch._source.report = entry.report
         watch.is_read = watch.is_known = True
@@ -99,8 +91,9 @@ class Watch:
             raise self._error
         return self.report
 
-    def is_seen(self) -> bool:
-        return self._seen.is_set()
+    def is_seen(self, timeout_s: float = 0.0) -> bool:
+        """Whether it is at its end; waits for that as long as it is told."""
+        return self._seen.wait(timeout_s)
 
     def end(self, seen_s: float, error: BaseException | None = None) -> None:
         """By the worker: nothing of it waits any more, and ``seen_s`` is the session time of the

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 import torch
 
 from longtake import Engine, Take
-from longtake.bench_frame import machine
+from longtake.bench.frame import machine
 from longtake.models.decode import Decoding
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.questions import (

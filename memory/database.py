@@ -14,7 +14,9 @@ from longtake.memory import files
 from longtake.memory.files import MemoryDamaged, MemoryFull
 
 
-def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool, synchronous: str, is_still: bool = False
+) -> sqlite3.Connection:
     """A connection that may pass from thread to thread, one at a time.
 
     Args:
@@ -22,6 +24,8 @@ def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connect
         read_only: nothing is written; a writer elsewhere may go on.
         synchronous: "FULL": a commit is durable when it returns; "NORMAL": a power loss may
             undo the last commits, in order; "OFF": for files that nobody opens again.
+        is_still: with `read_only`: nobody writes meanwhile, so that a reader needs no log of
+            its own beside the file, where it would stay.
 
     Raises:
         MemoryDamaged: if the file is no database.
@@ -30,7 +34,7 @@ def connect(path: Path, *, read_only: bool, synchronous: str) -> sqlite3.Connect
         files.make_file(path)
     mode = "rw"
     if read_only:
-        mode = "ro&immutable=1" if _is_frozen(path) else "ro"
+        mode = "ro&immutable=1" if is_still or _is_frozen(path) else "ro"
     with translated(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",

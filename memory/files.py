@@ -133,17 +133,17 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self._fd = open_to_append(folder / _LOCK)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
+        while not _lock(self._fd, fcntl.LOCK_EX):
+            if _lock(self._fd, fcntl.LOCK_SH):
+                continue  # no writer: somebody is looking whether there is one
+            owner = _owner(self._fd)
             os.close(self._fd)
             raise MemoryInUse(
                 errno.EAGAIN,
                 f"another writer (process {owner}) has this memory open; "
                 "close it first, open this one read-only, or choose another folder",
                 str(folder),
-            ) from None
+            )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
@@ -163,3 +163,28 @@ class WriterLock:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def writer_of(folder: Path) -> str | None:
+    """The process that holds a folder's `WriterLock`; None if nobody does.  Disturbs none."""
+    try:
+        fd = open_to_read(folder / _LOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _lock(fd, fcntl.LOCK_SH) else _owner(fd)
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, kind: int) -> bool:
+    """Take a lock, if that needs no waiting."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(fd: int) -> str:
+    return os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from longtake import bench_command, cli
-from longtake.bench_frame import Row, compared, interleave, machine
+from longtake import cli
+from longtake.bench.frame import Row, compared, interleave, machine, show
+from longtake.bench.plain import Plain
 from longtake.engine import Engine
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.network import build_model
@@ -71,7 +72,7 @@ def test_a_bench_prints_one_documented_object(
 def test_the_plain_twin_says_what_the_engine_says(untrained: Path, tmp_path: Path) -> None:
     """Where the window holds everything both see the same: so both did the same work."""
     adapter = Listening(load(str(untrained)))
-    plain = bench_command.Plain(adapter, str(untrained))
+    plain = Plain(adapter, str(untrained))
     clip, question = tmp_path / "clip.mp4", "was there a red star?"
     write_film(Film(random.Random(0), 8), clip, fps=1, scale=1)
     with open_source(clip, fps=1.0, max_side=SIZE) as source:
@@ -87,7 +88,7 @@ def test_the_plain_twin_says_what_the_engine_says(untrained: Path, tmp_path: Pat
 
 def test_the_plain_twin_keeps_a_window_of_the_same_size(untrained: Path) -> None:
     adapter = load(str(untrained))
-    plain = bench_command.Plain(adapter, str(untrained))
+    plain = Plain(adapter, str(untrained))
     with Engine(adapter) as engine, engine.open() as take:
         assert plain.window_tokens == take.pace.window_tokens
         assert plain.batch_frames == 16
@@ -117,7 +118,7 @@ def test_a_size_that_makes_no_sense_is_a_usage_error(
 
 
 def test_a_table_names_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_command.show("ingest", {"clip": "none"}, [Row("a", 1.0, "ms", 0.5, "b")], False)
+    show("ingest", {"clip": "none"}, [Row("a", 1.0, "ms", 0.5, "b")], False)
     assert "0.5 x b" in capsys.readouterr().out
 
 

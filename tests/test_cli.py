@@ -210,12 +210,12 @@ def test_a_password_never_reaches_a_message(run: Run) -> None:
 
 
 def test_interrupting_ends_with_130(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from longtake import ask_command
+    from longtake.cli import run_ask
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ask_command, "run", interrupt)
+    monkeypatch.setattr(run_ask, "run", interrupt)
     code, _, err = run("ask", clip, "what?")
     assert code == cli.INTERRUPTED and "interrupted" in err
 

@@ -200,12 +200,12 @@ def test_a_conversation_is_remembered_and_others_are_apart(engine: Engine) -> No
         take.drain()
         alone = take.ask("and its colour?")
         take.ask("what was there?", conversation="a")
-        in_a = engine.run(lambda: dict(take._conversations))
-        assert [q for q, _ in in_a["a"]] == ["what was there?"]
+        assert [q for q, _ in take._dialogues.turns("a")] == ["what was there?"]
         assert take.ask("and its colour?").text == alone.text
         for i in range(40):
             take.ask("hello?", conversation=str(i))
-        assert len(take._conversations) <= 16
+        assert not take._dialogues.turns("a"), "the oldest is forgotten"
+        assert take._dialogues.turns("39")
 
 
 def test_times_bound_what_is_known(engine: Engine, clip: Path) -> None:

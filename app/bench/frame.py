@@ -100,11 +100,6 @@ def show(bench: str, sizes: Mapping[str, object], rows: list[Row], as_json: bool
         print(f"{row.name:<{width}}  {row.value:>10.4g} {row.unit}{beside}")
 
 
-def say(text: str) -> None:
-    """How far it is, for whoever watches."""
-    print(f"longtake: {text}", file=sys.stderr)
-
-
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

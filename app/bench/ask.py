@@ -1,12 +1,8 @@
-"""``longtake bench``: how fast a file is taken in and a question is answered.
-
-Both stand beside a plain twin (`bench_plain`), measured in the same run.
-"""
+"""``longtake bench ask``: how fast an answer comes, beside encoding the video again."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,87 +11,30 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from longtake.bench_frame import Row, compared, interleave, median, say, show, timed
-from longtake.bench_plain import Plain
+from longtake.bench.clip import SEED, draw
+from longtake.bench.frame import Row, compared, median, show, timed
+from longtake.bench.plain import Plain
+from longtake.cli.common import say
 from longtake.engine import Engine
 from longtake.memory.index import make_index
 from longtake.models.base import Adapter
-from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.questions import Question, ask_about
-from longtake.models.embedded.world import Film, long_film
-from longtake.settings import TakeConfig
-from longtake.streaming.sources import open_source
+from longtake.models.embedded.world import Film
 
 if TYPE_CHECKING:
     from longtake.take import Take
 
-SEED = 1
-SCALE = 4  # 384 x 384 pixels
 
-
-def ingest(model: str, minutes: float, repeats: int, as_json: bool) -> None:
-    """Take in a drawn clip with a memory on disk, beside the model's bare forward.
-
-    Raises:
-        ValueError: for a length or a number of repeats that makes no sense.
-        ModelError: if there is no plain twin for the model's family.
-    """
-    with TemporaryDirectory(prefix="longtake-bench-") as home, Engine(model) as engine:
-        folder = Path(home)
-        clip, fps = folder / "clip.mp4", engine.adapter.recipe.fps
-        film = _draw(clip, minutes, fps)
-        frames = round(film.seconds * fps)
-        plain = Plain(engine.adapter, model)
-        pixels = plain.pixels([image for _, image in film.frames(fps)])
-        nbytes: list[int] = []
-
-        def whole() -> float:
-            memory = folder / f"memory{len(nbytes)}"
-            begun = time.perf_counter()
-            with engine.open(memory) as take:
-                take.watch(clip).wait()
-                pace = take.pace
-            took_s = time.perf_counter() - begun
-            nbytes.append(sum(p.stat().st_size for p in memory.rglob("*") if p.is_file()))
-            assert plain.window_tokens == pace.window_tokens
-            return took_s
-
-        jobs: dict[str, Callable[[], float]] = {
-            "whole pipeline": whole,
-            "bare forward": lambda: timed(lambda: plain.stream(pixels)),
-            "decode and sample": lambda: timed(lambda: _read(clip, fps)),
-        }
-        found = interleave(jobs, repeats, say)
-        rate = {name: frames / median(times) for name, times in found.items()}
-        bare = Row("bare forward", rate["bare forward"], "frames/s")
-        rows = [
-            compared("whole pipeline", rate["whole pipeline"], "frames/s", bare),
-            bare,
-            Row("decode and sample", rate["decode and sample"], "frames/s"),
-            Row("memory on disk", nbytes[-1] / film.seconds * 3600 / 1e6, "MB/h"),
-        ]
-    sizes = {
-        "clip": f"{film.seconds} s drawn at {fps:g} frames/s, {96 * SCALE} x {96 * SCALE}, H.264",
-        "model": f"{model}, {engine.adapter.dtype}, {engine.adapter.device}",
-        "threads": torch.get_num_threads(),
-        "repeats": f"{repeats}, interleaved; medians",
-        "whole": "decode, sample, encode, window, store, thumbnails; until all is on disk",
-        "bare": f"{plain.batch_frames} frames through vision, then step by step through the "
-        f"decoder over sink and {plain.window_tokens} tokens; pixels ready in RAM",
-    }
-    show("ingest", sizes, rows, as_json)
-
-
-def ask(model: str, minutes: float, repeats: int, as_json: bool) -> None:
+def run(model: str, minutes: float, repeats: int, as_json: bool) -> None:
     """Ask about a long drawn stream in memory, beside encoding the video again.
 
-    Raises: as `ingest`.
+    Raises: as `bench.ingest.run`.
     """
     if repeats < 1:
         raise ValueError(f"repeats={repeats}: must be at least 1")
     with TemporaryDirectory(prefix="longtake-bench-") as home, Engine(model) as engine:
         clip, fps = Path(home) / "clip.mp4", engine.adapter.recipe.fps
-        film = _draw(clip, minutes, fps)
+        film = draw(clip, minutes, fps)
         plain = Plain(engine.adapter, model)
         say(f"taking in {film.seconds} s")
         with engine.open(Path(home) / "memory") as take:
@@ -127,22 +66,6 @@ def ask(model: str, minutes: float, repeats: int, as_json: bool) -> None:
         "pixels ready in RAM",
     }
     show("ask", sizes, rows, as_json)
-
-
-def _draw(clip: Path, minutes: float, fps: float) -> Film:
-    seconds = round(minutes * 60)
-    if seconds < 30:
-        raise ValueError(f"minutes={minutes:g}: must be at least 0.5")
-    say(f"drawing {seconds} s")
-    film = long_film(random.Random(SEED), seconds)
-    write_film(film, clip, fps=fps, scale=SCALE)
-    return film
-
-
-def _read(clip: Path, fps: float) -> int:
-    config = TakeConfig()
-    with open_source(clip, fps=fps, max_side=config.memory.thumbnail_px) as source:
-        return sum(1 for _ in source.frames())
 
 
 def _questions(film: Film, count: int) -> list[Question]:

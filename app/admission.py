@@ -1,0 +1,86 @@
+"""What of a source is still to be seen: all of it, the rest, or nothing.
+
+The ledger knows what was seen before; here that becomes a source that is open at the right place,
+and its offset in session time.  Who reads it is not known here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from longtake.ledger import Entry, Ledger, identify
+from longtake.session import Session
+from longtake.streaming.errors import BeyondEnd
+from longtake.streaming.sources import Source, open_source
+
+_ROUNDING_S = 0.001  # of time stamps
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A source that is open, and where it stands."""
+
+    source: Source
+    identity: str | None  # None: it cannot be known again
+    offset_s: float  # added to its own times to make session time
+    seen_s: float | None = None  # its own time of the last frame seen in an earlier run
+    goes_on: bool = False  # it was cut short before
+    finished: Entry | None = None  # it was seen to its end before: nothing is to be read
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A source as it was asked for; times are its own."""
+
+    address: str | os.PathLike[str]
+    start_s: float = 0.0
+    stop_s: float | None = None
+
+
+def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admitted:
+    """Open a source where it is to be read from.
+
+    Args:
+        offset_s: session time at which a source begins that was never seen.
+
+    Raises:
+        SourceError: if it cannot be opened.
+    """
+    identity = identify(os.fspath(wish.address), wish.start_s, wish.stop_s)
+    known = None if identity is None else ledger.find(identity)
+    if known is None:
+        source = _open(wish, session, wish.start_s)
+        return Admitted(source, identity, offset_s)
+    if known.done:
+        return _finished(wish, session, known)
+    seen_s = ledger.seen_s(known, session.newest_s) if session.chunks else None
+    if seen_s is None:
+        source = _open(wish, session, wish.start_s)
+        return Admitted(source, identity, offset_s, goes_on=True)
+    # The next tick of the sampler, less what rounding may take from a time stamp.
+    begin_s = max(wish.start_s, seen_s + 1 / session.pace.fps - _ROUNDING_S)
+    if wish.stop_s is not None and begin_s >= wish.stop_s:
+        return _finished(wish, session, replace(known, done=True))
+    try:
+        source = _open(wish, session, begin_s)
+    except BeyondEnd:  # it was cut just behind its last frame
+        return _finished(wish, session, replace(known, done=True))
+    is_newest = abs(seen_s + known.offset_s - session.newest_s) < _ROUNDING_S
+    offset_s = known.offset_s if is_newest else offset_s - begin_s
+    return Admitted(source, identity, offset_s, seen_s, goes_on=True)
+
+
+def _finished(wish: Wish, session: Session, known: Entry) -> Admitted:
+    source = _open(wish, session, 0.0)
+    return Admitted(source, known.identity, known.offset_s, finished=known)
+
+
+def _open(wish: Wish, session: Session, start_s: float) -> Source:
+    return open_source(
+        wish.address,
+        fps=session.pace.fps,
+        start_s=start_s,
+        stop_s=wish.stop_s,
+        max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
+    )

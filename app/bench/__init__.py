@@ -1,0 +1,1 @@
+"""Measurements of this machine: a shared frame, and one file a benchmark."""

@@ -1,0 +1,27 @@
+"""How sure a counted share is.  Knows nothing of what was counted."""
+
+from __future__ import annotations
+
+import math
+
+Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+
+
+def wilson(right: float, asked: float) -> tuple[float, float]:
+    """95 % interval of a share, never beyond 0 and 1.
+
+    Args:
+        right: of ``asked``; fractions are understood, as shares that were balanced have them.
+
+    Raises:
+        ValueError: if nothing was asked, or more was right than asked.
+
+    Source: Wilson, "Probable inference ...", JASA 22 (1927).
+    """
+    if not 0 <= right <= asked or not asked > 0:
+        raise ValueError(f"{right:g} of {asked:g}: a share needs 0 <= right <= asked, asked > 0")
+    share, weight = right / asked, Z95 * Z95 / asked
+    half = Z95 * math.sqrt(share * (1 - share) / asked + weight / (4 * asked))
+    middle = share + weight / 2
+    low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)
+    return max(0.0, low), min(1.0, high)

@@ -1,0 +1,102 @@
+"""``longtake ask``: its flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longtake.cli import flags
+
+
+def ask(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VIDEO...] QUESTION...",
+            help="files or folders (- is stdin), then questions; no VIDEO where --memory holds "
+            "the take",
+        ),
+    ] = None,
+    model: flags.ModelOption = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="folder that keeps the take; made where missing"),
+    ] = None,
+    fps: flags.FpsOption = None,
+    start: flags.StartOption = None,
+    stop: flags.StopOption = None,
+    between: flags.BetweenOption = None,
+    at: flags.AtOption = None,
+    window: flags.WindowOption = None,
+    top_k: flags.TopKOption = None,
+    ram_bytes: flags.RamOption = None,
+    disk_bytes: flags.DiskOption = None,
+    temperature: flags.TemperatureOption = None,
+    top_p: flags.TopPOption = None,
+    seed: flags.SeedOption = None,
+    evidence_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="write pictures of the evidence there, as JPEG"),
+    ] = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
+    as_json: flags.JsonOption = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="one JSON object a line, as answers come")
+    ] = False,
+    srt: Annotated[
+        bool, typer.Option("--srt", help="subtitles: the answers at the times of their evidence")
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="end with 7 where a video or an answer is not complete"),
+    ] = False,
+) -> int:
+    """Ask one or more questions about a video.
+
+    longtake ask street.mp4 "what colour was the star?" "was there a red ring?"
+
+    longtake ask --memory runs/street street.mp4 "what shape was green?"
+
+    longtake ask --memory runs/street --at 2:00 "was there a red ring?"
+
+    longtake ask monday.mp4 tuesday.mp4 "when was the star there?" --srt > answers.srt
+
+    ffmpeg -i rec.avi -f matroska - | longtake ask - "what shape was green?" --json
+    """
+    from longtake.cli import run_ask
+
+    forms: dict[run_ask.Form, bool] = {"json": as_json, "jsonl": jsonl, "srt": srt}
+    chosen = [name for name, on in forms.items() if on]
+    if len(chosen) > 1:
+        raise ValueError(f"--{' and --'.join(chosen)}: choose one form of output")
+    return run_ask.run(
+        run_ask.Request(
+            words=tuple(words or ()),
+            settings=flags.settings(
+                {
+                    "model": model,
+                    "device": device,
+                    "dtype": dtype,
+                    "take.fps": fps,
+                    "take.window_s": window,
+                    "take.top_k": top_k,
+                    "memory.ram_bytes": ram_bytes,
+                    "memory.disk_bytes": disk_bytes,
+                    "decoding.temperature": temperature,
+                    "decoding.top_p": top_p,
+                    "decoding.seed": seed,
+                }
+            ),
+            memory=memory,
+            start_s=flags.seconds("--from", start),
+            stop_s=flags.seconds("--to", stop),
+            between_s=flags.between(between),
+            at_s=flags.seconds("--at", at),
+            evidence_dir=evidence_dir,
+            form=chosen[0] if chosen else "text",
+            strict=strict,
+        )
+    )

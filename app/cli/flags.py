@@ -1,0 +1,148 @@
+"""Flags that several commands share, and how their values are read.
+
+Values are words here; a value that makes no sense is a `ValueError` that names it and the rule.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from longtake.cli.common import config_file
+
+if TYPE_CHECKING:
+    from longtake.config import Settings
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def size(text: str) -> int:
+    """``1500``, ``200M``, ``4G``, ``1.5T`` -> bytes: powers of 1024."""
+    digits, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    try:
+        return int(float(digits) * units[unit])
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a size: write bytes, or 200M, 4G, 1.5T") from None
+
+
+def seconds(flag: str, text: str | None) -> float | None:
+    """``90``, ``1:30`` or ``0:01:30`` -> seconds.
+
+    Raises:
+        ValueError: names the flag and the forms that are understood.
+    """
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.removesuffix("s").split(":")]
+    except ValueError:
+        parts = []
+    bad = not 1 <= len(parts) <= 3 or any(not 0 <= p < float("inf") for p in parts)
+    if bad or any(p >= 60 for p in parts[1:]):
+        raise ValueError(f"{flag} {text}: must be seconds (90), m:ss (1:30) or h:mm:ss")
+    total = 0.0
+    for part in parts:
+        total = total * 60 + part
+    return total
+
+
+def between(texts: tuple[str, str] | None) -> tuple[float, float] | None:
+    """Two times in order."""
+    if texts is None:
+        return None
+    first, last = (seconds("--between", text) for text in texts)
+    assert first is not None and last is not None
+    if last < first:
+        raise ValueError(f"--between {texts[0]} {texts[1]}: the second time must not be earlier")
+    return first, last
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="embedded (default), a checkpoint folder, or a hub id",
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto (default), cpu, cuda, cuda:1 ...")
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="auto (default), float32, bfloat16, float16"),
+]
+FpsOption = Annotated[
+    float | None,
+    typer.Option(parser=number, metavar="N", help="frames a second that the model sees"),
+]
+StartOption = Annotated[
+    str | None, typer.Option("--from", metavar="T", help="see the video from here (m:ss or s)")
+]
+StopOption = Annotated[
+    str | None, typer.Option("--to", metavar="T", help="see the video up to here")
+]
+BetweenOption = Annotated[
+    tuple[str, str] | None,
+    typer.Option(metavar="A B", help="recall only from between these two times"),
+]
+AtOption = Annotated[
+    str | None, typer.Option(metavar="T", help="answer as if nothing later had been seen")
+]
+WindowOption = Annotated[
+    float | None,
+    typer.Option(parser=number, metavar="S", help="seconds of stream kept on the device"),
+]
+TopKOption = Annotated[
+    int | None,
+    typer.Option(parser=whole, metavar="K", help="chunks that each layer recalls"),
+]
+RamOption = Annotated[
+    int | None,
+    typer.Option(parser=size, metavar="SIZE", help="chunks kept in RAM beside the disk"),
+]
+DiskOption = Annotated[
+    int | None,
+    typer.Option(parser=size, metavar="SIZE", help="most that the memory may take on disk"),
+]
+TemperatureOption = Annotated[
+    float | None, typer.Option(parser=number, metavar="X", help="0: greedy; above: sampled")
+]
+TopPOption = Annotated[
+    float | None,
+    typer.Option(parser=number, metavar="P", help="sample from this share of probability"),
+]
+SeedOption = Annotated[int | None, typer.Option(parser=whole, metavar="N", help="of the sampling")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+
+
+def settings(given: Mapping[str, object]) -> Settings:
+    """Flags, the environment and the configuration file, settled.
+
+    Args:
+        given: values of flags by their key in the configuration, None where one was not given.
+
+    Raises:
+        ConfigError: if the file or the environment holds what cannot be used.
+        ValueError: if a flag does.
+    """
+    from longtake.config import gather
+
+    return gather(config_file(), os.environ, given).settings

@@ -1,0 +1,88 @@
+"""The commands, and `main`: parse, run, end well.
+
+Only words and numbers are read in the files that define commands; what a command does is imported
+when it runs, so that ``--help`` needs neither torch nor a model.  Answers go to stdout, everything
+else to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from longtake import __version__
+from longtake.cli import ask, bench, memory
+from longtake.cli.common import begin, shared
+from longtake.cli.endings import INTERRUPTED, USAGE, exit_code, one_line
+
+app = typer.Typer(
+    name="longtake",
+    help="Watch a video for hours, forget nothing, and ask about any moment of it.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(shared(ask.ask))
+app.add_typer(bench.app, name="bench")
+app.add_typer(memory.app, name="memory")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"longtake {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+@shared
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show and leave")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code and prints one line for an error."""
+    common = begin()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except SystemExit:  # typer's way with a closed pipe
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if common.debug:
+            raise
+        return _end(one_line(error), exit_code(error))
+    if code == INTERRUPTED:
+        _end("interrupted; what was seen is kept where --memory names a folder", code)
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Parse and run; what typer complains about while parsing ends with `USAGE`."""
+    try:
+        result: Any = app(args=arguments, prog_name="longtake", standalone_mode=False)
+    except Exception as error:
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        context = getattr(error, "ctx", None)
+        path = "longtake" if context is None else context.command_path
+        return _end(f"{describe()} (see {path} --help)", USAGE)
+    return result if isinstance(result, int) else 0
+
+
+def _end(message: str, code: int) -> int:
+    print(f"longtake: {message}", file=sys.stderr)
+    return code

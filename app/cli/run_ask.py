@@ -1,0 +1,92 @@
+"""``longtake ask``: watch what must be watched, then answer, and show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from longtake.cli.endings import PARTIAL
+from longtake.cli.show import Told, answer_json, as_json, print_evidence, write_pictures
+from longtake.cli.subtitles import srt
+from longtake.cli.watching import Watched, check_sources, opened, watch_all
+from longtake.cli.words import Words, sort_words
+
+if TYPE_CHECKING:
+    from longtake.config import Settings
+    from longtake.take import Take
+
+Form = Literal["text", "json", "jsonl", "srt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was typed."""
+
+    words: tuple[str, ...]
+    settings: Settings
+    memory: Path | None = None
+    start_s: float | None = None
+    stop_s: float | None = None
+    between_s: tuple[float, float] | None = None
+    at_s: float | None = None
+    evidence_dir: Path | None = None
+    form: Form = "text"
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.sorted.questions:
+            raise ValueError('no question: longtake ask VIDEO "what colour was the star?"')
+        check_sources(self.sorted.videos, self.memory, self.start_s, self.stop_s)
+
+    @cached_property
+    def sorted(self) -> Words:
+        return sort_words(self.words, has_memory=self.memory is not None)
+
+
+def run(request: Request) -> int:
+    """Do it; returns the exit code.  Errors are raised; `longtake.cli` says them in one line."""
+    if request.evidence_dir is not None:
+        request.evidence_dir.mkdir(parents=True, exist_ok=True)
+    videos, questions = request.sorted
+    with opened(request.settings, request.memory) as take:
+        watched = watch_all(take, videos, request.start_s, request.stop_s)
+        told = [_answer(take, request, i, q) for i, q in enumerate(questions)]
+        is_complete = _is_complete(watched, told)
+        if request.form == "json":
+            memory = None if request.memory is None else str(request.memory)
+            print(json.dumps(as_json(take, memory, watched, told, is_complete)))
+        elif request.form == "srt":
+            print(srt([t.answer for t in told], 1 / take.pace.fps), end="")
+    return PARTIAL if request.strict and not is_complete else 0
+
+
+def _is_complete(watched: Sequence[Watched], told: Sequence[Told]) -> bool:
+    """Nothing that was promised is missing, and every answer is whole."""
+    seen = all(w.watch.report.complete for w in watched)
+    return seen and not any(t.answer.partial or t.answer.coverage < 1 for t in told)
+
+
+def _answer(take: Take, request: Request, number: int, question: str) -> Told:
+    """Ask, and show the answer as it comes."""
+    asking = take.stream(question, at_s=request.at_s, between_s=request.between_s)
+    is_text = request.form == "text"
+    try:
+        if is_text:
+            print(f"Q  {question}\nA  ", end="", flush=True)
+            for piece in asking:
+                print(piece, end="", flush=True)
+            print()
+        answer = asking.result()
+    except BaseException:
+        asking.cancel()
+        raise
+    told = Told(answer, write_pictures(request.evidence_dir, number, answer))
+    if is_text:
+        print_evidence(told, take.stats().newest_s)
+    elif request.form == "jsonl":
+        print(json.dumps({"schema": "longtake.answer/1", **answer_json(told)}), flush=True)
+    return told

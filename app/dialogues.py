@@ -1,0 +1,31 @@
+"""What was said in conversations: the newest turns of the newest ones, as text."""
+
+from __future__ import annotations
+
+import threading
+
+MAX_CONVERSATIONS = 16
+MAX_TURNS = 64  # of each; how many of them reach the model is bounded in tokens
+
+Turns = tuple[tuple[str, str], ...]
+
+
+class Dialogues:
+    """Of one take, by name.  Any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: dict[str, Turns] = {}
+
+    def turns(self, name: str | None) -> Turns:
+        """Questions and answers of a conversation, oldest first; None has none."""
+        with self._lock:
+            return self._turns.get(name, ()) if name else ()
+
+    def add(self, name: str, question: str, answer: str) -> None:
+        """The conversation becomes the newest; the oldest beyond the bound is forgotten."""
+        with self._lock:
+            turns = self._turns.pop(name, ())
+            self._turns[name] = (*turns, (question, answer))[-MAX_TURNS:]
+            while len(self._turns) > MAX_CONVERSATIONS:
+                del self._turns[next(iter(self._turns))]

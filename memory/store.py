@@ -312,7 +312,7 @@ class Store:
                     lost = len(self._catalog) - self._catalog.durable
                     _log.error("%s: %d chunks never reached the disk", self.folder, lost)
                 elif not (self._folder.read_only or self._folder.is_temporary):
-                    self._commit()
+                    self._commit_what_fits()
 
     def __len__(self) -> int:
         with self._reading():
@@ -386,6 +386,31 @@ class Store:
     def _commit(self) -> None:
         self._folder.commit()
         self._committed_s = self._clock()
+
+    def _commit_what_fits(self) -> None:
+        """The last chance: on a full disk the newest chunks make room for the rows of the others.
+
+        Raises:
+            MemoryFull: if it came to that; says how many chunks it cost.
+        """
+        given_up = 0
+        while True:
+            try:
+                self._commit()
+                break
+            except MemoryFull:
+                newest = self._catalog.last()
+                if newest is None or len(self._catalog) == self._catalog.durable:
+                    raise
+                self._catalog.withdraw(newest.info.number)
+                self._segments.cut(newest.place.offset)
+                given_up += 1
+        if given_up:
+            raise MemoryFull(
+                f"{self.folder}: the disk is full; the newest {given_up} chunks could not be kept, "
+                f"the first {self._catalog.durable} are. Free some space, or choose a memory "
+                "folder on a larger disk"
+            )
 
 
 def _check_geometry(chunk: Chunk, vectors: Tensor, newest: Row | None) -> None:

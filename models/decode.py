@@ -6,6 +6,7 @@ the probability (nucleus sampling, arXiv 1904.09751), by a seeded generator.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +25,8 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens={self.max_tokens}: an answer needs at least one")
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature={self.temperature}: must be 0 (greedy) or more")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"temperature={self.temperature}: must be 0 (greedy) or more, finite")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p}: must be above 0 and at most 1")
         if not 0 <= self.seed < 1 << 63:

@@ -37,11 +37,12 @@ def load(name: str = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> 
     Raises:
         ModelError: unknown name, unsupported family, damaged or incomplete checkpoint.
     """
-    place = _device(device)
-    kind = _dtype(dtype, place)
+    place = find_device(device)
+    kind = find_dtype(dtype, place)
     folder = find_folder(name)
     module, adapter = _family(folder, name)
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -55,7 +56,7 @@ def load(name: str = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> 
         loaded: Adapter = adapter(model, tokenizer, folder, recipe, name, fingerprint(folder))
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
         raise ModelError(f"{name}: cannot be loaded from {folder}: {_first_line(error)}") from error
     return loaded
 
@@ -113,7 +114,12 @@ def _family(folder: Path, name: str) -> tuple[Any, Any]:
     return module, getattr(module, adapter)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """What a device's name means here.
+
+    Raises:
+        ModelError: if there is no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -125,7 +131,12 @@ def _device(name: str) -> torch.device:
     return place
 
 
-def _dtype(name: str, place: torch.device) -> torch.dtype:
+def find_dtype(name: str, place: torch.device) -> torch.dtype:
+    """What a dtype's name means on a device.
+
+    Raises:
+        ModelError: if it is not known.
+    """
     if name == "auto":
         return torch.bfloat16 if place.type == "cuda" else torch.float32
     if name not in _DTYPES:

@@ -6,8 +6,11 @@ were copied away from the checkout, the installed `longtake` is tested instead.
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,3 +32,13 @@ if (ROOT / "app" / "__init__.py").exists():
     map_checkout(ROOT)
 
 pytest_plugins = ["tests.models"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_developer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Neither variables nor a configuration file of whoever runs the tests."""
+    for name in [n for n in os.environ if n.startswith("LONGTAKE_") and n != "LONGTAKE_MEDIA"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 import torch
 
 from longtake import cli
+from longtake.bench import start
+from longtake.bench.clip import draw, pour
 from longtake.bench.frame import Row, compared, interleave, machine, show
 from longtake.bench.plain import Plain
 from longtake.engine import Engine
@@ -55,18 +59,123 @@ def test_a_bench_prints_one_documented_object(
     bench: str, names: set[str], untrained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = run(capsys, bench, "--model", str(untrained), *RUN)
+    rows = check(found, bench)
+    assert {name.strip() for name in rows} >= names
+    assert sum(row["ratio"] is not None for row in rows.values()) == 1
+
+
+def check(found: dict[str, Any], bench: str) -> dict[str, dict[str, Any]]:
+    """The object is as documented; its rows by name."""
     assert set(found) == {"schema", "bench", "machine", "sizes", "rows"}
     assert found["schema"] == "longtake.bench/1" and found["bench"] == bench
     assert set(found["machine"]) >= {"cpu", "cores", "os", "python", "torch", "longtake"}
     rows = {row["name"]: row for row in found["rows"]}
-    assert {name.strip() for name in rows} >= names
+    assert len(rows) == len(found["rows"]), "names tell rows apart"
     for row in rows.values():
         assert set(row) == {"name", "value", "unit", "ratio", "reference"}
         assert row["value"] > 0
         assert (row["ratio"] is None) == (row["reference"] is None)
         if row["reference"] is not None:
             assert row["ratio"] == pytest.approx(row["value"] / rows[row["reference"]]["value"])
-    assert sum(row["ratio"] is not None for row in rows.values()) == 1
+    return rows
+
+
+def test_streams_of_several_lengths_are_compared_with_the_first(
+    untrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ["--model", str(untrained)]
+    found = run(capsys, "ask", *model, "--minutes", "0.5,1", "--repeats", "1", "--json")
+    rows = check(found, "ask")
+    first, second = rows["first token, 0.5 min"], rows["first token, 1 min"]
+    assert first["reference"] == "plain re-encoding, first token"
+    assert second["reference"] == "first token, 0.5 min"
+    assert {"    of it the search, 0.5 min", "    of it the search, 1 min"} <= set(rows)
+    assert sum(name.startswith("plain") for name in rows) == 1
+    assert "30 s (15 chunks in memory), 60 s (30 chunks in memory)" in found["sizes"]["stream"]
+
+
+def test_a_long_stream_is_a_short_clip_again_and_again(untrained: Path, tmp_path: Path) -> None:
+    adapter = load(str(untrained))
+    draw(tmp_path / "clip.mp4", 0.5, fps=1.0)
+    with Engine(adapter) as engine, engine.open() as take:
+        pour(take, tmp_path / "clip.mp4", frames=75)
+        stats = take.stats()
+    assert stats.frames == 75 and stats.dropped == {}
+    assert stats.newest_s == 73.0, "the 75th frame waits for the other one of its step"
+
+
+def test_reading_a_file_is_compared_with_ffmpeg(capsys: pytest.CaptureFixture[str]) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg's command line, which is not on this machine")
+    found = run(capsys, "decode", "--seconds", "1", "--repeats", "1", "--json")
+    rows = check(found, "decode")
+    assert rows["decode and sample"]["reference"] == "ffmpeg, the same"
+    assert found["sizes"]["ffmpeg"].startswith("ffmpeg version")
+
+
+def test_without_ffmpeg_our_own_reading_stands_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    code = cli.main(["bench", "decode", "--seconds", "1", "--repeats", "1", "--json"])
+    shown = capsys.readouterr()
+    assert code == 0 and "no ffmpeg on this machine" in shown.err
+    found = json.loads(shown.out)
+    rows = check(found, "decode")
+    assert set(rows) == {"decode and sample", "frames decoded"}
+    assert rows["decode and sample"]["ratio"] is None
+    assert found["sizes"]["kept"] == "1 pictures, 320 x 180, RGB"
+
+
+def test_a_start_is_compared_with_loading_the_weights_alone(
+    untrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "seconds_to", lambda begun: float(len(begun.words)))
+    found = run(capsys, "start", "--model", str(untrained), "--repeats", "1", "--json")
+    rows = check(found, "start")
+    assert set(rows) == {start.ASK, start.LOAD, start.TORCH, start.HELP}
+    assert rows[start.ASK]["reference"] == start.LOAD
+
+
+def test_the_processes_of_a_start_do_what_their_rows_say(
+    untrained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their words, run in this process."""
+    draw(tmp_path / "clip.mp4", 0.5, fps=1.0)
+    with Engine(str(untrained)) as engine, engine.open(tmp_path / "memory") as take:
+        take.watch(tmp_path / "clip.mp4").wait()
+    found = start.starts(str(untrained), tmp_path / "memory")
+    for name in (start.ASK, start.HELP):
+        assert found[name].words[1:4] == ("-u", "-m", "longtake")
+        assert cli.main(list(found[name].words[4:])) == 0
+        seen = capsys.readouterr().out.encode()
+        assert seen.partition(found[name].before)[2] if found[name].before else seen
+    monkeypatch.setattr(sys, "argv", ["-c", *found[start.LOAD].words[4:]])
+    exec(found[start.LOAD].words[3], {})
+    assert capsys.readouterr().out == "loaded\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("print('Q', end='\\nA  ')", "ended with 0, no answer: it said nothing"),
+        ("import sys; print('Q\\nA  no'); sys.exit('it broke')", "ended with 1, .*: it broke"),
+    ],
+)
+def test_a_start_without_an_answer_is_an_error(program: str, said: str) -> None:
+    words = (sys.executable, "-u", "-S", "-c")
+    assert start.seconds_to(start.Start((*words, "print('Q\\nA  yes')"), before=b"\nA  ")) > 0
+    with pytest.raises(RuntimeError, match=said):
+        start.seconds_to(start.Start((*words, program), before=b"\nA  "))
+
+
+@pytest.mark.long
+def test_a_start_is_measured_in_processes_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = check(run(capsys, "start", "--repeats", "1", "--json"), "start")
+    assert rows["longtake --help"]["value"] < rows[start.LOAD]["value"]
 
 
 def test_the_plain_twin_says_what_the_engine_says(untrained: Path, tmp_path: Path) -> None:
@@ -115,6 +224,26 @@ def test_a_size_that_makes_no_sense_is_a_usage_error(
 ) -> None:
     assert cli.main(["bench", bench, "--model", str(untrained), *RUN, *words]) == 2
     assert "must be at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ask", "--minutes", "10,0.1"], "minutes=0.1: must be at least 0.5"),
+        (["ask", "--minutes", "nan"], "minutes=nan: must be at least 0.5"),
+        (["ask", "--minutes", "10,an hour"], "'an hour' is not a number"),
+        (["ask", "--minutes", "10,10"], "minutes=10, 10: one comes twice"),
+        (["decode", "--seconds", "0"], "seconds=0: must be at least 1"),
+        (["decode", "--seconds", "inf"], "seconds=inf: must be at least 1"),
+        (["decode", "--repeats", "0"], "repeats=0: must be at least 1"),
+        (["start", "--repeats", "0"], "repeats=0: must be at least 1"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_anything_is_loaded(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", *words]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_table_names_the_reference(capsys: pytest.CaptureFixture[str]) -> None:

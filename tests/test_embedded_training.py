@@ -44,7 +44,7 @@ def tiny_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def settings(out: Path, **changes: Any) -> argparse.Namespace:
     plain = {"seed": 1, "processes": 1, "vision_steps": 3, "language_steps": 3}
-    return argparse.Namespace(out=out, **{**plain, "start_from": None, **changes})
+    return argparse.Namespace(out=out, **{**plain, **changes})
 
 
 def log(out: Path) -> list[dict[str, Any]]:
@@ -165,20 +165,6 @@ def test_attention_by_hand_is_the_fused_one(tokens: int, memory: int) -> None:
     torch.testing.assert_close(
         by_hand, fused.transpose(1, 2).flatten(2), rtol=TOLERANCE, atol=TOLERANCE
     )
-
-
-def test_a_run_may_begin_with_an_earlier_models_words(tmp_path: Path) -> None:
-    train.Training(settings(tmp_path / "first")).run()
-    folder = tmp_path / "first" / "model"
-    second = train.Training(settings(tmp_path / "second", start_from=folder))
-    assert second.stage == "language" and second.peak_rate < train.PEAK_RATE
-    earlier = load(str(folder), device="cpu")
-    prompt = earlier.prompt("was there a red star?")
-    own = second.model.model.language_model.embed_tokens(prompt.ids)
-    torch.testing.assert_close(own, earlier.embed(prompt.ids))
-    second.run()
-    assert second.step == 3
-    assert load(str(tmp_path / "second" / "model"), device="cpu").recipe == earlier.recipe
 
 
 @pytest.mark.long

@@ -69,6 +69,38 @@ def test_the_same_seed_draws_the_same_clips(sample: Any, tmp_path: Path) -> None
     assert first == again != make(tmp_path / "three", 8, [("a.mp4", 16, 2)])
 
 
+def test_an_hour_is_drawn_as_it_goes_and_asked_about(
+    sample: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    make_clips = sample("make_clips")
+    make_clips.make(tmp_path, 7, [("a.mp4", 16, 2)])
+    capsys.readouterr()
+    words = ["make_clips.py", "--out", str(tmp_path), "--hour", "--minutes", "2"]
+    monkeypatch.setattr(sys, "argv", words)
+    make_clips.main()
+    said = capsys.readouterr().out
+    assert f"hour.mp4: 120 s at 2 frames/s {10 * '.'} " in said
+    with av.open(str(tmp_path / "hour.mp4")) as container:
+        assert container.streams.video[0].frames == 240
+    known = make_clips.read_answers(tmp_path)
+    assert {k["clip"] for k in known} == {"a.mp4", "hour.mp4"}, "what was known is still known"
+    spans = [k["span_s"] for k in known if k["clip"] == "hour.mp4" and k["span_s"]]
+    assert min(start for start, _ in spans) < 60 < 120 - min(end for _, end in spans)
+    assert make_clips.an_hour(3600)[0].seconds == 3600
+
+
+def test_a_clip_that_is_too_short_is_refused(
+    sample: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["make_clips.py", "--out", "x", "--hour", "--minutes", "0.2"])
+    with pytest.raises(SystemExit, match="2"):
+        sample("make_clips").main()
+    assert "at least 0.27 (16 s)" in capsys.readouterr().err
+
+
 def test_a_file_is_asked_in_a_few_lines(
     sample: Any,
     clips: Path,

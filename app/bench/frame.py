@@ -52,6 +52,12 @@ def machine() -> dict[str, str | int]:
     return found | {name: version(name) for name in _LIBRARIES}
 
 
+def check_repeats(repeats: int) -> None:
+    """Raises ValueError for a number of runs that makes no sense."""
+    if repeats < 1:
+        raise ValueError(f"repeats={repeats}: must be at least 1")
+
+
 def interleave(
     jobs: Mapping[str, Callable[[], float]], repeats: int, say: Callable[[str], None]
 ) -> dict[str, list[float]]:
@@ -62,8 +68,7 @@ def interleave(
         repeats: counted runs of each.
         say: is told how far it is.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats={repeats}: must be at least 1")
+    check_repeats(repeats)
     measured: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(-1, repeats):
         for name, job in jobs.items():

@@ -15,14 +15,59 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from longtake.cli.flags import seconds
 from longtake.models.embedded.questions import Question, ask_about, ask_absent
-from longtake.models.embedded.world import COLORS, PAIRS, SHAPES, Film, Pair, Thing
+from longtake.models.embedded.world import COLORS, PAIRS, SHAPES, Film, Image, Pair, Scene, Thing
 
 KINDS = ("color", "shape", "exist")
 A_STREAM = 2  # questions of a kind, at each distance; of exist one yes and one no
 BEFORE_THINGS = 24  # at most so many things come before the first needle
 LEAD_S = 240  # by then all needles have come, in nearly every stream
 TRIES = 300  # at a question whose answer is no
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What was asked for.
+
+    Raises:
+        ValueError: if it makes no sense.
+    """
+
+    model: str
+    seed: int
+    episodes: int  # questions of a kind at each distance
+    distances_s: tuple[float, ...]  # rising
+    top_k: int
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--episodes", self.episodes), ("--top-k", self.top_k)):
+            if value < 1:
+                raise ValueError(f"{flag} {value}: must be at least 1")
+
+    @property
+    def pairs(self) -> int:
+        """Questions of exist whose answer is yes; as many have no."""
+        return -(-self.episodes // 2)
+
+    @property
+    def questions(self) -> int:
+        return 2 * len(self.distances_s) * (self.episodes + self.pairs)
+
+
+def distances(text: str) -> tuple[float, ...]:
+    """``8s,64s`` -> seconds, rising, each once.
+
+    Raises:
+        ValueError: names the part that is no time, or not positive.
+    """
+    found = set()
+    for part in text.split(","):
+        distance_s = seconds("--distance", part.strip())
+        if not distance_s:
+            raise ValueError(f"--distance {part}: must be more than 0 s, as in 8s,64s")
+        found.add(distance_s)
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +88,10 @@ class Grid:
         last = math.ceil(round(end_s / self.frame_s, 6)) - 1
         return range(first // self.frames, last // self.frames + 1)
 
+    def asked_s(self, edge: int) -> float:
+        """When the window begins with chunk ``edge``."""
+        return (edge + self.window) * self.chunk_s
+
     def steps(self, distance_s: float) -> int:
         """Whole chunks that cover a distance."""
         return math.ceil(round(distance_s / self.chunk_s, 6))
@@ -56,6 +105,7 @@ class Needle:
     text: str
     answer: str
     distance_s: float
+    edge: int  # the window's first chunk
     chunks: int  # seen when it is asked, those of the window too
     at_s: float  # between the last frame that may be known and the next one
     right: tuple[int, ...]  # chunk numbers; none where the answer is no
@@ -68,32 +118,40 @@ class Stream:
     needles: tuple[Needle, ...]  # in the order in which they are asked
 
 
-def make_streams(
-    seed: int, episodes: int, distances_s: Sequence[float], grid: Grid
-) -> Iterator[Stream]:
-    """Streams until each kind has ``episodes`` questions at each distance.
+class PassingFilm(Film):
+    """Keeps the painted background of one scene only: however long it is, it stays small."""
 
-    Of exist there are as many no as yes, so an odd number is rounded up.  A stream in which a
-    needle found no place gives fewer questions; where one stream too many would be needed for
-    that, they stay fewer.
+    _shown: Scene | None = None
+
+    def draw(self, t_s: float, scale: int = 1) -> Image:
+        scene = self.scene_at(t_s)
+        if self._shown is None or self._shown.start_s != scene.start_s:
+            self._shown = Scene(
+                scene.start_s, scene.end_s, scene.background, scene.grain, scene.things
+            )
+        return self._shown.draw(t_s, scale)
+
+
+def make_streams(plan: Plan, grid: Grid) -> Iterator[Stream]:
+    """Streams until each kind has as many questions at each distance as planned.
+
+    A stream in which a needle found no place gives fewer; a quarter more streams are made to
+    replace what is missing, not more.
     """
-    pairs = -(-episodes // 2)
     missing: Counter[tuple[str, float]] = Counter()
-    for distance_s in distances_s:
-        missing.update({(kind, distance_s): episodes for kind in KINDS})
-        missing["exist", distance_s] = 2 * pairs
-    for number in range(pairs + 1 + pairs // 4):
+    for distance_s in plan.distances_s:
+        missing.update({(kind, distance_s): plan.episodes for kind in KINDS})
+        missing["exist", distance_s] = 2 * plan.pairs
+    for number in range(plan.pairs + 1 + plan.pairs // 4):
         if not missing:
             return
-        stream = make_stream(seed, number, missing, grid)
+        stream = make_stream(plan.seed, number, missing, grid)
         missing -= Counter((needle.kind, needle.distance_s) for needle in stream.needles)
         if stream.needles:
             yield stream
 
 
-def make_stream(
-    seed: int, number: int, missing: Counter[tuple[str, float]], grid: Grid
-) -> Stream:
+def make_stream(seed: int, number: int, missing: Counter[tuple[str, float]], grid: Grid) -> Stream:
     """One stream with at most `A_STREAM` of the missing questions in each place."""
     rng = random.Random(f"needle {seed} {number}")
     furthest_s = max(distance_s for _, distance_s in missing)
@@ -124,7 +182,7 @@ def needle_film(rng: random.Random, seconds: int) -> tuple[Film, list[Thing]]:
     rng.shuffle(needles)
     before = rng.sample(filler, rng.randint(0, BEFORE_THINGS))
     after = [pair for pair in filler if pair not in before]
-    film = Film(rng, seconds, pairs=after + needles + before, refill=filler)
+    film = PassingFilm(rng, seconds, pairs=after + needles + before, refill=filler)
     wanted = set(needles)
     return film, [thing for thing in film.things if (thing.shape, thing.color) in wanted]
 
@@ -140,14 +198,13 @@ def _about(
     """Questions that are about one thing alone, each about another."""
     found = []
     for thing in rng.sample(things, len(things)):
-        last = grid.showing(thing.start_s, thing.end_s)[-1]
-        chunks = last + 1 + grid.steps(distance_s) + grid.window
-        asked_s = chunks * grid.chunk_s
+        edge = grid.showing(thing.start_s, thing.end_s)[-1] + 1 + grid.steps(distance_s)
+        asked_s = grid.asked_s(edge)
         if asked_s > film.seconds:
             continue
         question = ask_about(rng, film, thing, kind, asked_s, held_out=True)
         if question is not None and len(question.spans) == 1:
-            found.append(_needle(question, distance_s, chunks, grid))
+            found.append(_needle(question, distance_s, edge, grid))
     return found
 
 
@@ -161,15 +218,21 @@ def _pair(
 ) -> list[Needle]:
     """One whose answer is yes, and one with no that is asked at the same time."""
     for present in _about(rng, film, things, kind, distance_s, grid):
-        asked_s = present.chunks * grid.chunk_s
         for _ in range(TRIES):
-            question = ask_absent(rng, film, kind, asked_s, held_out=True)
+            question = ask_absent(rng, film, kind, grid.asked_s(present.edge), held_out=True)
             if question is not None:
-                return [present, _needle(question, distance_s, present.chunks, grid)]
+                return [present, _needle(question, distance_s, present.edge, grid)]
     return []
 
 
-def _needle(question: Question, distance_s: float, chunks: int, grid: Grid) -> Needle:
-    right = tuple(n for start_s, end_s in question.spans for n in grid.showing(start_s, end_s))
-    at_s = chunks * grid.chunk_s - grid.frame_s / 2
-    return Needle(question.kind, question.text, question.answer, distance_s, chunks, at_s, right)
+def _needle(question: Question, distance_s: float, edge: int, grid: Grid) -> Needle:
+    return Needle(
+        kind=question.kind,
+        text=question.text,
+        answer=question.answer,
+        distance_s=distance_s,
+        edge=edge,
+        chunks=edge + grid.window,
+        at_s=question.asked_s - grid.frame_s / 2,
+        right=tuple(n for start_s, end_s in question.spans for n in grid.showing(start_s, end_s)),
+    )

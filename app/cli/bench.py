@@ -41,9 +41,12 @@ def ingest(
 @shared
 def ask(
     minutes: Annotated[
-        float,
-        typer.Option(parser=flags.number, metavar="M", help="length of the stream in memory"),
-    ] = 60.0,
+        str,
+        typer.Option(
+            metavar="M[,M...]",
+            help="length of the stream in memory; several (10,600) are compared with the first",
+        ),
+    ] = "60",
     repeats: Annotated[
         int, typer.Option(parser=flags.whole, metavar="N", help="questions, the median counts")
     ] = 20,
@@ -53,4 +56,78 @@ def ask(
     """How fast an answer comes, beside encoding the video again."""
     from longtake.bench import ask
 
-    ask.run(model or "embedded", minutes, repeats, as_json)
+    lengths = [flags.number(part) for part in minutes.split(",")]
+    ask.run(model or "embedded", lengths, repeats, as_json)
+
+
+@app.command()
+@shared
+def decode(
+    seconds: Annotated[
+        float, typer.Option(parser=flags.number, metavar="S", help="length of the 1080p clip")
+    ] = 30.0,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            parser=flags.whole, metavar="N", help="interleaved runs of each, the median counts"
+        ),
+    ] = 5,
+    as_json: flags.JsonOption = False,
+) -> None:
+    """How fast a 1080p file is read at 1 frame/s, beside ffmpeg's command line."""
+    from longtake.bench import decode
+
+    decode.run(seconds, repeats, as_json)
+
+
+@app.command()
+@shared
+def start(
+    repeats: Annotated[
+        int,
+        typer.Option(
+            parser=flags.whole, metavar="N", help="interleaved runs of each, the median counts"
+        ),
+    ] = 5,
+    model: flags.ModelOption = None,
+    as_json: flags.JsonOption = False,
+) -> None:
+    """How soon a new process answers, beside one that only loads the weights."""
+    from longtake.bench import start
+
+    start.run(model or "embedded", repeats, as_json)
+
+
+@app.command()
+@shared
+def needle(
+    seed: Annotated[
+        int, typer.Option(parser=flags.whole, metavar="N", help="draws streams and questions")
+    ] = 1,
+    episodes: Annotated[
+        int,
+        typer.Option(
+            parser=flags.whole, metavar="N", help="questions of each kind at each distance"
+        ),
+    ] = 24,
+    distance: Annotated[
+        str, typer.Option(metavar="T,T...", help="how far beyond the window the evidence lies")
+    ] = "8s,16s,32s,64s,128s,256s,512s",
+    top_k: Annotated[
+        int, typer.Option(parser=flags.whole, metavar="K", help="chunks that each layer is given")
+    ] = 8,
+    model: flags.ModelOption = None,
+    as_json: flags.JsonOption = False,
+) -> None:
+    """Whether recall finds what left the window long ago, beside what else could be recalled."""
+    from longtake.bench import needle
+    from longtake.bench.needle_streams import Plan, distances
+
+    plan = Plan(
+        model=model or "embedded",
+        seed=seed,
+        episodes=episodes,
+        distances_s=distances(distance),
+        top_k=top_k,
+    )
+    needle.run(plan, as_json)

@@ -94,7 +94,13 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "verbose": (
         Annotated[
             int,
-            typer.Option("--verbose", "-v", count=True, help="say more on stderr; -vv: everything"),
+            typer.Option(
+                "--verbose",
+                "-v",
+                count=True,
+                show_default=False,
+                help="say more on stderr; -vv: everything",
+            ),
         ],
         0,
     ),

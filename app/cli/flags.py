@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtake.cli.common import config_file
+from longtake.config import size
 
 if TYPE_CHECKING:
     from longtake.config import Settings
@@ -29,16 +30,6 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a whole number") from None
-
-
-def size(text: str) -> int:
-    """``1500``, ``200M``, ``4G``, ``1.5T`` -> bytes: powers of 1024."""
-    digits, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
-    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-    try:
-        return int(float(digits) * units[unit])
-    except (KeyError, ValueError, OverflowError):
-        raise ValueError(f"{text!r} is not a size: write bytes, or 200M, 4G, 1.5T") from None
 
 
 def seconds(flag: str, text: str | None) -> float | None:

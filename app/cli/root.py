@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from longtake import __version__
-from longtake.cli import ask, bench, memory
+from longtake.cli import ask, bench, config, doctor, memory, models
 from longtake.cli.common import begin, shared
 from longtake.cli.endings import INTERRUPTED, USAGE, exit_code, one_line
 
@@ -27,7 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(shared(ask.ask))
+app.command()(shared(doctor.doctor))
+app.command()(shared(models.models))
 app.add_typer(bench.app, name="bench")
+app.add_typer(config.app, name="config")
 app.add_typer(memory.app, name="memory")
 
 

@@ -6,9 +6,6 @@ Every minute, at the end of a stage and on Ctrl-C the state goes to DIR/checkpoi
 command continues from it.  At the end DIR/model holds an ordinary Hugging Face folder in bf16,
 DIR/log.jsonl the curves.  Steps shape the learning-rate schedule: a continued run keeps its own.
 
-``--start-from FOLDER`` begins at the language stage with the weights of an earlier model, at a
-third of the rate: for questions that it does not know yet.  Words that it knows keep their meaning.
-
 A batch is shared out among processes of one thread each, which average their gradients: at these
 sizes two such processes are faster than one with two threads.
 """
@@ -43,7 +40,7 @@ from longtake.models.embedded.network import (
 )
 from longtake.models.embedded.objective import language_loss, trainable
 from longtake.models.embedded.vision_stage import CellHeads, align, single_frames
-from longtake.models.embedded.weights_folder import take_over, write_folder
+from longtake.models.embedded.weights_folder import write_folder
 from longtake.models.embedded.world import WORLD_VERSION
 
 PEAK_RATE = 1.5e-3
@@ -61,7 +58,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     cores = min(FILMS_PER_BATCH, os.cpu_count() or 1)
     parser.add_argument("--processes", type=int, default=1 << (cores.bit_length() - 1))
-    parser.add_argument("--start-from", type=Path, help="a model folder; language stage only")
     parser.add_argument("--vision-steps", type=int, default=3600, help="of 128 single frames")
     parser.add_argument("--language-steps", type=int, default=1800, help="of 160 questions")
     settings = parser.parse_args()
@@ -119,10 +115,6 @@ class Training:
         self.cpu_before_s = self.wall_before_s = 0.0
         self.cpu_start_s, self.wall_start_s = time.process_time(), time.monotonic()
         self.saved_s = time.monotonic()
-        self.peak_rate = PEAK_RATE
-        if settings.start_from is not None:
-            take_over(self.model, settings.start_from)
-            self.stage, self.peak_rate = "language", PEAK_RATE / 3
         state = self._read_checkpoint()
         self.optimizer = self._make_optimizer()
         if state is not None:
@@ -222,7 +214,6 @@ class Training:
             "vision_steps": self.settings.vision_steps,
             "language_steps": self.settings.language_steps,
             "processes": self.settings.processes,
-            "starts_from": str(self.settings.start_from or ""),
         }
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
@@ -255,11 +246,11 @@ class Training:
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 0.05},
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=self.peak_rate, betas=(0.9, 0.98))
+        return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
 
     def _descend(self, loss: Tensor, parameters: list[nn.Parameter], factor: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_rate * factor
+            group["lr"] = PEAK_RATE * factor
         loss.backward()  # type: ignore[no-untyped-call]
         self._average([p.grad for p in parameters if p.grad is not None])
         nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 1.0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from longtake.models.embedded import language
@@ -37,25 +36,6 @@ RECIPE = {
     "recall": "together",
     "note": "knows only its drawn world of coloured shapes",
 }
-
-
-@torch.no_grad()
-def take_over(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:
-    """Give ``model`` the weights in ``folder``; each word that both know keeps its row."""
-    earlier = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    words: dict[str, int] = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    table = model.model.language_model.embed_tokens.weight.normal_(0, 0.1)
-    known = earlier.model.language_model.embed_tokens.weight
-    for row, word in enumerate(language.vocabulary()):
-        if word in words:
-            table[row] = known[words[word]]
-    own = model.state_dict()
-    model.load_state_dict(
-        {
-            name: tensor if tensor.shape == own[name].shape else own[name]
-            for name, tensor in earlier.state_dict().items()
-        }
-    )
 
 
 def write_folder(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:

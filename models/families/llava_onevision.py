@@ -26,6 +26,17 @@ MODEL_CLASS = "LlavaOnevisionForConditionalGeneration"
 DEFAULT_RECIPE = Recipe(fps=0.5, window_s=32.0, top_k=16, frames_per_step=1)
 
 
+def frame_tokens(config: Any) -> int:
+    """Tokens of a frame: patches, pooled two by two."""
+    vision = config.vision_config
+    return int(math.ceil(vision.image_size // vision.patch_size / 2) ** 2)
+
+
+def step_tokens(config: Any, recipe: Recipe, stamp_tokens: int) -> int:
+    """The most tokens that a step can have."""
+    return stamp_tokens + recipe.frames_per_step * frame_tokens(config)
+
+
 class LlavaOnevision:
     """See `models.base.Adapter`."""
 
@@ -40,8 +51,7 @@ class LlavaOnevision:
         self._side = TextSide(model, tokenizer, video_token)
         self._model = model.model
         self._image_size = config.vision_config.image_size
-        pooled = math.ceil(self._image_size // config.vision_config.patch_size / 2)
-        self._frame_tokens: int = pooled**2
+        self._frame_tokens = frame_tokens(config)
         self._features = {
             "vision_feature_layer": config.vision_feature_layer,
             "vision_feature_select_strategy": config.vision_feature_select_strategy,
@@ -56,8 +66,7 @@ class LlavaOnevision:
 
     @property
     def step_tokens(self) -> int:
-        stamp = len(self._stamp_ids(0.0))
-        return stamp + self.recipe.frames_per_step * self._frame_tokens
+        return step_tokens(self._model.config, self.recipe, len(self._stamp_ids(0.0)))
 
     @property
     def frame_side(self) -> int:

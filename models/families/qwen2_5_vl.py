@@ -28,6 +28,11 @@ DEFAULT_RECIPE = Recipe(fps=2.0, window_s=16.0, top_k=32, frames_per_step=2)
 _MAX_FRAME_TOKENS = 256  # of a step: 448 x 448 pixels at patches of 14, merged 2 x 2
 
 
+def step_tokens(_config: Any, _recipe: Recipe, _stamp_tokens: int) -> int:
+    """The most tokens that a step can have: pictures are scaled down to it."""
+    return _MAX_FRAME_TOKENS
+
+
 class Qwen25VL:
     """See `models.base.Adapter`."""
 
@@ -57,7 +62,7 @@ class Qwen25VL:
 
     @property
     def step_tokens(self) -> int:
-        return _MAX_FRAME_TOKENS
+        return step_tokens(self._model.config, self.recipe, 0)
 
     @property
     def frame_side(self) -> int:

@@ -52,7 +52,8 @@ def look(
     Args:
         advice: what to do where this fails.
     """
-    facts, checks = None, []
+    facts: T | None = None
+    checks: list[Check] = []
     try:
         facts = find()
         checks += judge(facts)

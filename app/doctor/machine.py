@@ -20,7 +20,7 @@ import torch
 
 from longtake import __version__
 from longtake.bench.frame import machine as hardware
-from longtake.checkup import Check
+from longtake.doctor.checks import Check
 from longtake.kernels.dispatch import Choice, describe
 from longtake.models import loader
 from longtake.ui.view import bytes_text
@@ -38,10 +38,10 @@ _NEEDED = (  # distributions, by any of their names
 _OPTIONAL = (
     (
         ("faiss-cpu", "faiss-gpu-cu12", "faiss-gpu"),
-        "faster search in memories of many thousand chunks: pip install 'longtake[cpu]'",
+        "for faster search in memories of many thousand chunks: pip install 'longtake[cpu]'",
     ),
-    (("triton",), "fast kernels on CUDA: pip install 'longtake[gpu]'"),
-    (("gradio",), "the page in the browser"),
+    (("triton",), "for kernels on CUDA: pip install 'longtake[gpu]'"),
+    (("gradio",), "for the page in the browser: pip install gradio"),
 )
 _SCARCE_BYTES = 1 << 30
 
@@ -134,7 +134,7 @@ def _faiss_build() -> str:
 
 def find_machine() -> Machine:
     known = hardware()
-    total, free = _ram_bytes()
+    total, free = ram_bytes()
     temp = Path(tempfile.gettempdir())
     return Machine(
         os=str(known["os"]),
@@ -163,7 +163,7 @@ def judge_machine(machine: Machine) -> Iterator[Check]:
         yield Check("machine", "temporary files", "note", text, advice)
 
 
-def _ram_bytes() -> tuple[int | None, int | None]:
+def ram_bytes() -> tuple[int | None, int | None]:
     """Total and free; a container's limit counts where it is lower."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -196,14 +196,14 @@ def find_devices(device: str, dtype: str) -> Devices:
     Raises:
         ModelError: for a device that there is not, or a dtype that is not known.
     """
-    place = loader._device(device)
+    place = loader.find_device(device)
     gpus = []
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         free, total = torch.cuda.mem_get_info(number)
         gpus.append(Gpu(properties.name, total, free))
     cuda_build: str | None = torch.version.cuda
-    return Devices(place, loader._dtype(dtype, place), tuple(gpus), cuda_build)
+    return Devices(place, loader.find_dtype(dtype, place), tuple(gpus), cuda_build)
 
 
 def judge_devices(devices: Devices) -> Iterator[Check]:
@@ -219,15 +219,13 @@ def judge_devices(devices: Devices) -> Iterator[Check]:
         text = "there is an NVIDIA driver, but this torch is built without CUDA"
         yield Check("device", "GPU", "note", text, advice)
     else:
-        built = f"CUDA {devices.cuda_build}" if devices.cuda_build else "no CUDA"
-        yield Check("device", "GPU", "ok", f"none (torch is built for {built})")
+        built = f"CUDA {devices.cuda_build}" if devices.cuda_build else "the processor alone"
+        yield Check("device", "GPU", "ok", f"none (this torch is built for {built})")
 
 
 def judge_kernels(choices: list[Choice]) -> Iterator[Check]:
     for choice in choices:
-        yield Check(
-            "kernels", choice.kernel, "ok", f"{choice.implementation}: {choice.reason}"
-        )
+        yield Check("kernels", choice.kernel, "ok", f"{choice.implementation}: {choice.reason}")
 
 
 def find_kernels(devices: Devices | None) -> list[Choice]:

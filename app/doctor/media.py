@@ -20,7 +20,7 @@ import cv2
 from av.codec.codec import Codec, UnknownCodecError
 from av.codec.hwaccel import hwdevices_available
 
-from longtake.checkup import Check
+from longtake.doctor.checks import Check
 
 _BY_TCP = ("http", "https", "rtmp", "rtsp", "rtsps", "tcp")
 _BY_UDP = ("rtp", "srt", "udp")
@@ -139,9 +139,10 @@ def judge_cameras(cameras: Cameras) -> Iterator[Check]:
     if not cameras.devices:
         where = " at /dev/video*" if sys.platform == "linux" else " looked for on this system"
         yield Check("cameras", "camera", "ok", f"none{where}")
-    if sys.platform == "linux":
-        state, text = ("ok", "yes") if cameras.has_v4l2 else ("note", "not in this build of FFmpeg")
-        yield Check("cameras", "V4L2 in PyAV", "ok" if state == "ok" else "note", text)
+    if sys.platform == "linux" and cameras.has_v4l2:
+        yield Check("cameras", "V4L2 in PyAV", "ok", "yes")
+    elif sys.platform == "linux":
+        yield Check("cameras", "V4L2 in PyAV", "note", "not in this build of FFmpeg")
     yield Check("cameras", "OpenCV's ways", "ok", ", ".join(cameras.backends) or "none")
 
 

@@ -1,26 +1,21 @@
 """The memory folder: may it be written, is there room, and what lies in it already.
 
-Nothing is made or changed there; a memory is opened read-only, beside its writer if it has one.
+Nothing is made or changed there; a memory is looked at beside its writer, if it has one.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 
-from longtake.checkup import Check, said
-from longtake.memory.database import connect, translated
-from longtake.memory.folder import CATALOG
-from longtake.memory.store import Store
+from longtake.doctor.checks import Check, State, said
+from longtake.memory.survey import is_memory, survey
 from longtake.ui.view import bytes_text
 
-_LOCK = "writer.lock"
 _SCARCE_BYTES = 1 << 30
 _ADVICE = "choose another folder with --memory"
 
@@ -29,9 +24,11 @@ _ADVICE = "choose another folder with --memory"
 class Held:
     """What a memory holds."""
 
-    model: str
+    model: str | None  # None: begun, and nothing seen yet
     chunks: int
     disk_bytes: int
+    writer: str | None  # process that has it open
+    damage: str | None  # chunks whose bytes are gone, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +41,7 @@ class MemoryFolder:
     refusal: str  # why nothing can be written there; '' if it can
     free_bytes: int
     held: Held | None  # None: no memory there
-    writer: str | None  # process that has it open
-    damage: str = ""  # why the memory there cannot be read
+    unreadable: str  # why the memory there cannot be read; '' if it can
 
 
 def find(folder: Path | None) -> MemoryFolder:
@@ -56,12 +52,13 @@ def find(folder: Path | None) -> MemoryFolder:
     """
     path = (folder or Path.cwd()).absolute()
     there = next(place for place in (path, *path.parents) if place.exists())
-    held, damage = None, ""
-    if (path / CATALOG).is_file():
+    held, unreadable = None, ""
+    if is_memory(path):
         try:
-            held = _read(path)
-        except (OSError, ValueError) as error:
-            damage = said(error)
+            seen = survey(path)
+            held = Held(seen.model, seen.chunks, seen.total_nbytes, seen.writer, seen.damage)
+        except (OSError, ValueError) as error:  # damaged, or of a newer longtake
+            unreadable = said(error)
     return MemoryFolder(
         folder=path,
         was_named=folder is not None,
@@ -69,13 +66,12 @@ def find(folder: Path | None) -> MemoryFolder:
         refusal=_refusal(there),
         free_bytes=disk_usage(there).free,
         held=held,
-        writer=_writer(path / _LOCK),
-        damage=damage,
+        unreadable=unreadable,
     )
 
 
 def judge(found: MemoryFolder) -> Iterator[Check]:
-    bad = "problem" if found.was_named else "note"
+    bad: State = "problem" if found.was_named else "note"
     where = f"{found.folder}" if found.exists else f"{found.folder} (will be made)"
     if found.refusal:
         advice = f"{_ADVICE}, or change who may write here"
@@ -87,16 +83,22 @@ def judge(found: MemoryFolder) -> Iterator[Check]:
         yield Check("memory", "room", bad, room, f"free some space, or {_ADVICE}")
     else:
         yield Check("memory", "room", "ok", room)
-    if found.damage:
-        yield Check("memory", "memory", "problem", found.damage, _ADVICE)
+    if found.unreadable:
+        yield Check("memory", "memory", "problem", found.unreadable, _ADVICE)
     elif found.held is None:
         yield Check("memory", "memory", "ok", "none there")
     else:
-        held = found.held
-        text = f"{held.chunks} chunks, {bytes_text(held.disk_bytes)}, by model {held.model}"
-        yield Check("memory", "memory", "ok", text)
-    if found.writer is not None:
-        text = f"process {found.writer} has this memory open"
+        yield from _judge_held(found.held)
+
+
+def _judge_held(held: Held) -> Iterator[Check]:
+    text = f"{held.chunks} chunks, {bytes_text(held.disk_bytes)}, by model {held.model or '-'}"
+    yield Check("memory", "memory", "ok", text)
+    if held.damage is not None:
+        advice = "put the missing files back; what is left can be asked about"
+        yield Check("memory", "bytes", "problem", held.damage, advice)
+    if held.writer is not None:
+        text = f"process {held.writer} has this memory open"
         advice = "it can be read beside it; to add to it, close that one first"
         yield Check("memory", "writer", "note", text, advice)
 
@@ -112,28 +114,3 @@ def _refusal(folder: Path) -> str:
     except OSError as error:
         return error.strerror or said(error)
     return ""
-
-
-def _read(folder: Path) -> Held:
-    catalog = folder / CATALOG
-    with closing(connect(catalog, read_only=True, synchronous="OFF")) as database:
-        with translated(catalog):
-            signed = database.execute("SELECT model, fingerprint FROM take").fetchone()
-    model, fingerprint = signed or ("", "")
-    with Store.open(folder, model=model, fingerprint=fingerprint, read_only=True) as store:
-        return Held(model, len(store), store.stats().disk_bytes)
-
-
-def _writer(lock: Path) -> str | None:
-    """The process that holds the writer's lock; None if nobody does."""
-    try:
-        fd = os.open(lock, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
-    except BlockingIOError:
-        return os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-    finally:
-        os.close(fd)
-    return None

@@ -10,6 +10,7 @@ A position axes, T tokens, C width, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,15 @@ class Parity:
     @property
     def passed(self) -> bool:
         return self.max_abs_error <= self.tolerance  # false for what is not a number
+
+    def as_json(self) -> dict[str, float | int | bool | None]:
+        """Null for an error that is no finite number, which JSON does not have."""
+        return {
+            "max_abs_error": self.max_abs_error if math.isfinite(self.max_abs_error) else None,
+            "tolerance": self.tolerance,
+            "tokens_compared": self.tokens_compared,
+            "passed": self.passed,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

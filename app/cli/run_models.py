@@ -1,0 +1,113 @@
+"""``longtake models``: print what `longtake.checkpoint` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from longtake.checkpoint import Checkpoint, Stream, Weights, read
+from longtake.cli.common import say
+from longtake.models.discovery import on_this_machine
+from longtake.models.loader import FAMILIES
+from longtake.ui.view import bytes_text
+
+SCHEMA = "longtake.models/1"
+_WIDTHS = {"float32": 4, "bfloat16": 2}  # bytes of a number
+_UNKNOWN = "not known"
+
+
+def run(folders: tuple[Path, ...], as_json: bool) -> None:
+    """Look, and show it.
+
+    Raises:
+        ValueError: if one of ``folders`` is not there.
+    """
+    classes = {name: import_module(path).MODEL_CLASS for name, (path, _) in FAMILIES.items()}
+    found = [read(name, folder) for name, folder in on_this_machine(folders)]
+    for folder in folders:
+        inside = folder.expanduser()
+        if not any(inside == model.folder or inside in model.folder.parents for model in found):
+            say(f"{folder}: holds no checkpoint (a folder with config.json)")
+    if as_json:
+        families = [{"name": name, "class": known} for name, known in classes.items()]
+        print(
+            json.dumps(
+                {"schema": SCHEMA, "families": families, "models": [_json(m) for m in found]}
+            )
+        )
+        return
+    print("families that longtake runs, and their classes in transformers:\n")
+    width = max(map(len, classes))
+    for name, known in classes.items():
+        print(f"  {name:<{width}}  {known}")
+    print("\nmodels on this machine:")
+    for model in found:
+        print(f"\n  {model.name}")
+        for name, value in _lines(model):
+            print(f"    {name:<11}{value}")
+
+
+def _lines(model: Checkpoint) -> Iterator[tuple[str, str]]:
+    family = model.model_type if model.is_supported else f"not supported ({model.model_type})"
+    yield "family", str(family)
+    if model.weights is None:
+        yield "weights", _UNKNOWN if model.trouble else "no safetensors files"
+    else:
+        yield from _weights_lines(model.weights)
+    if model.stream is not None:
+        yield from _stream_lines(model.stream)
+    if model.trouble:
+        yield "trouble", model.trouble
+
+
+def _weights_lines(weights: Weights) -> Iterator[tuple[str, str]]:
+    yield "parameters", f"{weights.parameters:,}"
+    yield "weights", f"{bytes_text(weights.disk_bytes)} on disk; {_in_memory(weights.parameters)}"
+    if weights.missing:
+        yield "missing", f"{', '.join(weights.missing)}: the counts above are without these"
+
+
+def _stream_lines(stream: Stream) -> Iterator[tuple[str, str]]:
+    step = stream.token_numbers
+    yield (
+        "window",
+        f"{_in_memory(stream.window_tokens * step)} for {stream.window_s:g} s, "
+        f"{stream.window_tokens} tokens; the device sets aside three times that",
+    )
+    yield (
+        "hour",
+        f"{_in_memory(stream.hour_tokens * step)} in the memory, at {stream.fps:g} frames/s, "
+        f"{stream.step_tokens} tokens a step",
+    )
+
+
+def _in_memory(numbers: int) -> str:
+    return " or ".join(f"{bytes_text(numbers * w)} {name}" for name, w in _WIDTHS.items())
+
+
+def _json(model: Checkpoint) -> dict[str, Any]:
+    weights, stream = model.weights, model.stream
+    return {
+        "name": model.name,
+        "folder": str(model.folder),
+        "family": model.model_type if model.is_supported else None,
+        "model_type": model.model_type,
+        "parameters": weights and weights.parameters,
+        "disk_bytes": weights and weights.disk_bytes,
+        "missing": list(weights.missing) if weights else [],
+        "weights_bytes": weights and _by_dtype(lambda width: weights.parameters * width),
+        "fps": stream and stream.fps,
+        "window_s": stream and stream.window_s,
+        "step_tokens": stream and stream.step_tokens,
+        "window_tokens": stream and stream.window_tokens,
+        "window_bytes": stream and _by_dtype(stream.window_bytes),
+        "hour_bytes": stream and _by_dtype(stream.hour_bytes),
+        "trouble": model.trouble or None,
+    }
+
+
+def _by_dtype(size: Any) -> dict[str, int]:
+    return {name: size(width) for name, width in _WIDTHS.items()}

@@ -1,0 +1,460 @@
+"""`longtake bench needle`: questions lie where they say, counting is fair, one seed one result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from longtake import Engine, Take, cli
+from longtake.answer import Answer
+from longtake.bench import needle as bench
+from longtake.bench.needle_score import CONDITIONS, TOGETHER, Ranked, Tally, Verdict
+from longtake.bench.needle_streams import (
+    KINDS,
+    Grid,
+    Needle,
+    Plan,
+    distances,
+    make_stream,
+    make_streams,
+)
+from longtake.bench.statistics import wilson
+from longtake.models.base import ModelError
+from longtake.models.embedded.network import build_model
+from longtake.models.embedded.weights_folder import write_folder
+from longtake.models.embedded.world import COLORS, SHAPES, Film
+from longtake.models.loader import load
+from longtake.settings import TakeConfig
+from tests import checkpoints
+
+GRID = Grid(frame_s=1.0, frames=2, window=4)
+TOP_K = 8
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model with random weights."""
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    torch.manual_seed(0)
+    write_folder(build_model(), folder)
+    return folder
+
+
+def plan(**changes: Any) -> Plan:
+    values = {"model": "embedded", "seed": 1, "episodes": 2, "distances_s": (8.0,), "top_k": TOP_K}
+    return Plan(**(values | changes))
+
+
+def needle(kind: str = "color", answer: str = "red", distance_s: float = 8.0) -> Needle:
+    right = () if answer == "no" else (3, 4)
+    return Needle(kind, "what?", answer, distance_s, edge=9, chunks=13, at_s=25.5, right=right)
+
+
+# -------------------------------------------------------------------- streams and questions
+
+
+@pytest.mark.parametrize(
+    "grid", [GRID, Grid(frame_s=0.5, frames=2, window=3), Grid(frame_s=1.0, frames=1, window=5)]
+)
+def test_needles_lie_as_far_beyond_the_window_as_they_say(grid: Grid) -> None:
+    """The last picture of a thing, looked for frame by frame, is in the last right chunk."""
+    missing = Counter({(kind, d): 2 for kind in KINDS for d in (7.0, 40.0)})
+    stream = make_stream(3, 0, missing, grid)
+    assert Counter((n.kind, n.distance_s) for n in stream.needles) == missing
+    for one in stream.needles:
+        assert one.chunks == one.edge + grid.window
+        frames = one.chunks * grid.frames
+        assert (frames - 1) * grid.frame_s < one.at_s < frames * grid.frame_s
+        assert one.at_s < stream.film.seconds
+        if one.answer == "no":
+            assert one.right == ()
+            continue
+        beyond_s = (one.edge - one.right[-1] - 1) * grid.chunk_s
+        assert one.distance_s <= beyond_s < one.distance_s + grid.chunk_s
+        words = one.text.strip("?").split()
+        seen = [
+            i // grid.frames
+            for i in range(frames)
+            for thing in stream.film.scene_at(i * grid.frame_s).things
+            if thing.is_seen(i * grid.frame_s) and fits(thing, words)
+        ]
+        assert sorted(set(seen)) == list(one.right), "shown elsewhere too, or not there"
+
+
+def fits(thing: Any, words: list[str]) -> bool:
+    named = {word for word in words if word in COLORS or word in SHAPES}
+    assert named
+    return named <= {thing.shape, thing.color}
+
+
+def test_every_kind_and_distance_gets_as_many_and_exist_as_many_no_as_yes() -> None:
+    wanted = plan(episodes=5, distances_s=(8.0, 32.0))
+    found = [n for stream in make_streams(wanted, GRID) for n in stream.needles]
+    counts = Counter((n.kind, n.distance_s) for n in found)
+    assert counts == {(kind, d): 6 if kind == "exist" else 5 for kind in KINDS for d in (8.0, 32.0)}
+    assert len(found) == wanted.questions
+    answers = Counter((n.answer, n.distance_s) for n in found if n.kind == "exist")
+    assert set(answers.values()) == {3}
+
+
+def test_a_seed_draws_the_same_streams_and_another_draws_others() -> None:
+    def texts(seed: int) -> list[tuple[str, int]]:
+        streams = make_streams(plan(seed=seed), GRID)
+        return [(n.text, n.edge) for stream in streams for n in stream.needles]
+
+    assert texts(1) == texts(1) != texts(2)
+
+
+def test_a_long_film_keeps_one_background_and_draws_as_any_other() -> None:
+    missing = Counter({("color", 8.0): 2})
+    film = make_stream(1, 0, missing, GRID).film
+    pictures = [film.draw(float(t)) for t in range(30)]
+    assert all(not scene._painted for scene in film.scenes)
+    for t in (0, 13, 29):
+        assert (pictures[t] == Film.draw(film, float(t))).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("8s,64s", (8.0, 64.0)), ("64, 8,8", (8.0, 64.0)), ("1:30", (90.0,)), ("0.5s", (0.5,))],
+)
+def test_distances_are_times_in_order(text: str, found: tuple[float, ...]) -> None:
+    assert distances(text) == found
+
+
+# -------------------------------------------------------------------- counting
+
+
+def verdicts(condition: str, kind: str, expected: str, said: str, count: int) -> list[Verdict]:
+    return [Verdict(needle(kind, expected), condition, said)] * count
+
+
+def test_always_yes_gets_a_half_however_many_no_there_are() -> None:
+    tally = Tally((8.0,), layers=2, top_k=4)
+    tally.add(
+        verdicts("recall", "exist", "yes", "Yes", 30) + verdicts("recall", "exist", "no", "yes", 5),
+        [],
+    )
+    assert tally.share("recall", ["exist"]).accuracy == 0.5
+    assert tally.share("recall").accuracy == 0.5
+    assert tally.share("recall").n == 35
+    assert tally.share("oracle").accuracy is None
+
+
+def test_yes_without_no_says_nothing() -> None:
+    tally = Tally((8.0,), layers=2, top_k=4)
+    tally.add(verdicts("recall", "exist", "yes", "yes", 3), [])
+    assert tally.share("recall", ["exist"]).accuracy is None
+    assert tally.share("recall").n == 0
+
+
+def test_balanced_counts_give_the_plain_share_and_its_interval() -> None:
+    tally = Tally((8.0, 16.0), layers=2, top_k=4)
+    tally.add(
+        [
+            *verdicts("recall", "color", "red", "red", 7),
+            *verdicts("recall", "color", "red", "I have not seen that", 3),
+            *verdicts("recall", "shape", "star", "star", 9),
+            *verdicts("recall", "shape", "star", "ring", 1),
+            *verdicts("recall", "exist", "yes", "yes", 5),
+            *verdicts("recall", "exist", "no", "no", 4),
+            *verdicts("recall", "exist", "no", "yes", 1),
+            *[Verdict(needle(distance_s=16.0), "recall", "blue")] * 10,
+        ],
+        [],
+    )
+    assert tally.share("recall").accuracy == 25 / 40
+    low, high = wilson(25, 40)
+    assert (tally.share("recall").low, tally.share("recall").high) == (
+        pytest.approx(low, abs=1e-4),
+        pytest.approx(high, abs=1e-4),
+    )
+    by_type, by_distance = tally.by_type(), tally.by_distance()
+    assert by_type["color"]["recall"].accuracy == 7 / 20
+    assert by_type["shape"]["recall"].accuracy == 0.9
+    assert by_type["exist"]["recall"].accuracy == 0.9
+    assert by_distance["8"]["recall"].accuracy == pytest.approx(25 / 30, abs=1e-4)
+    assert by_distance["16"]["recall"].accuracy == 0.0
+    assert tally.questions == 40
+    assert "62.5% [47%-76%] 40" in tally.tables()
+
+
+def test_recall_at_k_counts_the_first_right_chunk() -> None:
+    tally = Tally((8.0,), layers=1, top_k=6)
+    assert tally.ks == [1, 2, 4, 6]
+    for place in (1, 2, 5, None):
+        tally.add([], [Ranked(needle(), {"0": place, TOGETHER: 1}, candidates=20)])
+    tally.add([], [Ranked(needle("exist", "no"), {"0": None, TOGETHER: None}, candidates=30)])
+    assert tally.recall_at_k() == {
+        "0": {"1": 0.25, "2": 0.5, "4": 0.5, "6": 0.75},
+        TOGETHER: {"1": 1.0, "2": 1.0, "4": 1.0, "6": 1.0},
+    }
+    assert tally.candidates() == {"8": 22.0}
+
+
+def test_wilson_is_what_the_tables_say() -> None:
+    assert wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-4))
+    assert wilson(10, 10) == (pytest.approx(0.7225, abs=1e-4), pytest.approx(1.0))
+    assert wilson(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+    for right, asked in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="a share needs"):
+            wilson(right, asked)
+
+
+def test_uniform_chunks_are_spread_over_the_whole_past() -> None:
+    assert bench.spread(range(10, 26), 4) == [12, 16, 20, 24]
+    assert bench.spread(range(3), 4) == [0, 1, 2]
+    assert bench.spread(range(0), 4) == []
+    for count in range(1, 40):
+        found = bench.spread(range(count), 8)
+        assert len(set(found)) == min(8, count) and max(found) < count
+
+
+# -------------------------------------------------------------------- asking
+
+
+def push(take: Take, film: Film, frames: int) -> None:
+    for at_s, picture in islice(film.frames(1.0), frames):
+        assert take.push(picture, at_s).accepted
+        if int(at_s) % 32 == 31:
+            take.drain()
+    take.drain()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine("embedded", device="cpu") as loaded:
+        yield loaded
+
+
+def test_asking_at_a_time_is_asking_a_stream_that_ends_there(engine: Engine) -> None:
+    """The same answer, the same evidence, for every question of a stream."""
+    stream = make_stream(1, 0, Counter({(kind, 16.0): 2 for kind in KINDS}), GRID)
+    needles = stream.needles[::3]
+    config = TakeConfig(top_k=TOP_K, decoding=bench.SPOKEN)
+    with engine.open(config=config) as whole:
+        push(whole, stream.film, stream.film.seconds)
+        later = [whole.ask(n.text, at_s=n.at_s) for n in needles]
+    for one, asked in zip(needles, later, strict=True):
+        with engine.open(config=config) as ended:
+            push(ended, stream.film, one.chunks * GRID.frames)
+            now = ended.ask(one.text)
+        assert asked.text == now.text
+        assert asked.as_of_s == now.as_of_s == one.chunks * GRID.chunk_s - GRID.frame_s
+        assert spans(asked) == spans(now)
+        scores = [moment.score for moment in asked.evidence]
+        assert scores == pytest.approx([moment.score for moment in now.evidence], abs=1e-3)
+
+
+def spans(answer: Answer) -> list[tuple[float, float]]:
+    return [(moment.start_s, moment.end_s) for moment in answer.evidence]
+
+
+def test_each_condition_gives_as_many_chunks_and_the_right_ones_are_the_oracles(
+    engine: Engine,
+) -> None:
+    stream = make_stream(1, 0, Counter({("color", 16.0): 1}), GRID)
+    (one,) = stream.needles
+    given: dict[str, Any] = {}
+    with engine.open(config=TakeConfig(top_k=4, decoding=bench.SPOKEN)) as take:
+        push(take, stream.film, stream.film.seconds)
+        ask = take.ask
+
+        def listen(text: str, **options: Any) -> Answer:
+            select = options.get("select")
+            if select is not None:
+
+                def spy(known: Any, layers: int) -> Any:
+                    assert known.last == one.edge
+                    chosen = select(known, layers)
+                    given[len(given)] = chosen
+                    return chosen
+
+                options["select"] = spy
+            return ask(text, **options)
+
+        take.ask = listen  # type: ignore[method-assign]
+        said = {v.condition: v for v in bench.ask(take, one, 4, random.Random(0))}
+        take.ask = ask  # type: ignore[method-assign]
+        ranked = engine.run(lambda: bench.rank(take._session, one, 4))
+    assert set(said) == set(CONDITIONS) - {"full"}
+    chosen = [rows[0] for rows in given.values()]
+    assert all(rows == [rows[0]] * 4 for rows in given.values()), "layers got different chunks"
+    oracle, at_random, uniform, recent, window, blind = chosen
+    assert set(oracle) == set(one.right[:4]) or len(one.right) > 4
+    assert set(oracle) <= set(one.right) and len(oracle) == min(4, len(one.right))
+    assert len(set(at_random)) == len(set(uniform)) == 4
+    assert max(at_random) < one.edge and max(uniform) < one.edge
+    assert recent == list(range(one.edge - 4, one.edge))
+    assert list(window) == list(blind) == []
+    assert said["oracle"].is_right and not said["blind"].is_right
+    assert ranked.candidates == one.edge and set(ranked.places) == {*"0123", TOGETHER}
+    assert all(place is None or 1 <= place <= 4 for place in ranked.places.values())
+
+
+def test_the_joint_ranking_is_what_the_model_recalls(engine: Engine) -> None:
+    """The first right chunk's place says from which top-k on the engine recalls it."""
+    stream = make_stream(2, 0, Counter({(kind, 32.0): 2 for kind in KINDS}), GRID)
+    with engine.open(config=TakeConfig(decoding=bench.SPOKEN)) as take:
+        push(take, stream.film, stream.film.seconds)
+        session = take._session
+        read: list[int] = []
+        layer = session.layer
+
+        def reading(number: int, which: int) -> Any:
+            read.append(number)
+            return layer(number, which)
+
+        session.layer = reading  # type: ignore[method-assign]
+        for one in stream.needles:
+            place = engine.run(lambda one=one: bench.rank(session, one, 8)).places[TOGETHER]  # type: ignore[misc]
+            for k in (1, 2, 4, 8):
+                read.clear()
+                take.ask(one.text, at_s=one.at_s, top_k=k)
+                assert len(set(read)) == k
+                assert bool(set(read) & set(one.right)) == (place is not None and place <= k)
+
+
+def test_a_stream_cut_otherwise_than_supposed_is_an_error(engine: Engine) -> None:
+    with engine.open(config=TakeConfig(decoding=bench.SPOKEN)) as take:
+        push(take, Film(random.Random(0), 30), 30)
+        shifted = dataclasses.replace(needle(), edge=8)
+        select = bench.given(shifted, lambda past: past[-2:])
+        with pytest.raises(RuntimeError, match="begins with chunk 9, not with 8"):
+            take.ask("was there a star?", at_s=shifted.at_s, select=select)
+
+
+def test_full_attention_is_the_plain_model_over_the_stream_so_far(untrained: Path) -> None:
+    """Questions in between leave no trace: each sees what one forward over everything would."""
+    adapter = load(str(untrained), device="cpu")
+    whole = bench.WholeStream(adapter, str(untrained))
+    heard: list[torch.Tensor] = []
+    whole._model.lm_head.register_forward_hook(lambda m, i, out: heard.append(out.detach()))
+    images = [picture for _, picture in Film(random.Random(0), 40).frames(1.0)]
+    whole.begin(images)
+    for chunks in (5, 13, 13, 20):
+        asked = dataclasses.replace(needle(), text="was there a red star?", chunks=chunks)
+        assert whole.fits(asked)
+        heard.clear()
+        whole.answer(asked)
+        said = heard[0]
+        once = whole.first_logits(whole.pixels(images[: 2 * chunks]), asked.text)
+        torch.testing.assert_close(said, once, rtol=1e-4, atol=1e-4)  # float32
+    assert not whole.fits(dataclasses.replace(needle(), chunks=170))
+
+
+# -------------------------------------------------------------------- the command
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    code = cli.main(["bench", "needle", *words, "--json"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    assert "questions" in shown.err, "no progress"
+    result: dict[str, Any] = json.loads(shown.out)
+    return result
+
+
+def test_the_object_has_its_documented_shape_and_a_seed_gives_it_again(
+    untrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SCALE", 1)  # small films
+    words = ("--model", str(untrained), "--episodes", "1", "--distance", "8s", "--top-k", "2")
+    found = run(capsys, *words)
+    assert list(found) == [
+        *("schema", "machine", "model", "settings"),
+        *("accuracy", "intervals", "recall_at_k", "by_type", "by_distance", "n"),
+    ]
+    assert found["schema"] == "longtake.bench.needle/1"
+    assert found["model"]["world_version"] == 1
+    assert found["settings"]["distances_s"] == [8.0]
+    assert set(found["accuracy"]) == set(found["intervals"]) == set(CONDITIONS)
+    for name, share in found["accuracy"].items():
+        low, high = found["intervals"][name]
+        assert low <= share <= high
+    assert set(found["recall_at_k"]) == {*"0123", "together"}
+    assert all(set(row) == {"1", "2"} for row in found["recall_at_k"].values())
+    assert set(found["by_type"]) == set(KINDS) and set(found["by_distance"]) == {"8"}
+    for group in (*found["by_type"].values(), *found["by_distance"].values()):
+        assert set(group) == set(CONDITIONS)
+        assert all(set(cell) == {"accuracy", "low", "high", "n"} for cell in group.values())
+    assert found["n"]["questions"] == found["n"]["full"] == 4 and found["n"]["complete"] is True
+    assert found["n"]["recall_at_k"] == 3
+    assert run(capsys, *words) == found
+
+
+def test_what_is_done_is_shown_when_interrupted(
+    untrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def interrupted(self: bench.Bench, stream: Any) -> Any:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(stream)
+        return [], [Ranked(n, {"0": 1}, 5) for n in stream.needles]
+
+    monkeypatch.setattr(bench.Bench, "judge", interrupted)
+    words = ["bench", "needle", "--model", str(untrained), "--episodes", "4", "--distance", "8s"]
+    assert cli.main([*words, "--json"]) == cli.INTERRUPTED
+    found = json.loads(capsys.readouterr().out)
+    assert found["n"]["complete"] is False and found["n"]["streams"] == 1
+    assert found["accuracy"]["full"] is None and found["intervals"]["full"] is None
+    assert cli.main(words) == cli.INTERRUPTED
+    assert capsys.readouterr().out == "", "nothing was done"
+    seen.clear()
+    assert cli.main(words) == cli.INTERRUPTED
+    assert "Partial" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("version", [None, 77])
+def test_weights_of_another_world_are_refused(
+    version: int | None,
+    untrained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in untrained.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    recipe = json.loads((folder / "longtake.json").read_text())
+    (folder / "longtake.json").write_text(json.dumps(recipe | {"world_version": version}))
+    assert cli.main(["bench", "needle", "--model", str(folder)]) == cli.MODEL
+    told = capsys.readouterr().err
+    assert "version 1 of the drawn world" in told
+    assert ("names none" if version is None else "knows version 77") in told
+
+
+def test_a_model_that_never_saw_the_world_is_refused(tmp_path: Path) -> None:
+    adapter = load(str(checkpoints.write("qwen2_5_vl", tmp_path / "model")), device="cpu")
+    with pytest.raises(ModelError, match="names none"):
+        bench.check_world(adapter, "some")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--distance", "0s"], "more than 0 s"),
+        (["--distance", "8s,-2s"], "must be seconds"),
+        (["--distance", "8s,,16s"], "must be seconds"),
+        (["--distance", "far"], "far"),
+        (["--episodes", "0"], "--episodes 0: must be at least 1"),
+        (["--top-k", "0"], "--top-k 0: must be at least 1"),
+        (["--seed", "x"], "'x' is not a whole number"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", "needle", *words]) == cli.USAGE
+    assert told in capsys.readouterr().err

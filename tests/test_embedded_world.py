@@ -153,3 +153,11 @@ def _center_color(image: np.ndarray, thing: Thing, t: float) -> np.ndarray:
     x, y = (round(v * 4) for v in thing.at(t))
     color: np.ndarray = image[y - 2 : y + 3, x - 2 : x + 3].astype(float).mean((0, 1))
     return color
+
+
+def test_a_long_film_keeps_one_background_and_draws_the_same_again() -> None:
+    film = Film(random.Random(3), 60)
+    pictures = [film.draw(float(t)) for t in range(60)]
+    assert sum(bool(scene._painted) for scene in film.scenes) == 1
+    for t in (0, 33, 59):
+        assert (pictures[t] == film.draw(float(t))).all()

@@ -103,7 +103,7 @@ def test_names_of_any_bytes_are_listed(run: Run, tmp_path: Path) -> None:
     assert "caf\\xe9" in out and "two\\nlines" in out and "with space" in out and "日本" in out
     code, out, _ = run("ls", tmp_path, "--json")
     shown = [Path(row["memory"]).name for row in json.loads(out)["memories"]]
-    assert shown == ["caf\\xe9", "two\\nlines", "with space", "日本"]
+    assert shown == ["caf\\xe9", "two\nlines", "with space", "日本"]
 
 
 # ------------------------------------------------------------------ info

@@ -31,7 +31,7 @@ from longtake.bench.statistics import wilson
 from longtake.models.base import ModelError
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
-from longtake.models.embedded.world import COLORS, SHAPES, Film
+from longtake.models.embedded.world import COLORS, SHAPES
 from longtake.models.loader import load
 from longtake.settings import TakeConfig
 from tests import checkpoints
@@ -112,15 +112,6 @@ def test_a_seed_draws_the_same_streams_and_another_draws_others() -> None:
         return [(n.text, n.edge) for stream in streams for n in stream.needles]
 
     assert texts(1) == texts(1) != texts(2)
-
-
-def test_a_long_film_keeps_one_background_and_draws_as_any_other() -> None:
-    missing = Counter({("color", 8.0): 2})
-    film = make_stream(1, 0, missing, GRID).film
-    pictures = [film.draw(float(t)) for t in range(30)]
-    assert all(not scene._painted for scene in film.scenes)
-    for t in (0, 13, 29):
-        assert (pictures[t] == Film.draw(film, float(t))).all()
 
 
 @pytest.mark.parametrize(

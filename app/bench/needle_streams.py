@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from longtake.cli.flags import seconds
 from longtake.models.embedded.questions import Question, ask_about, ask_absent
-from longtake.models.embedded.world import COLORS, PAIRS, SHAPES, Film, Image, Pair, Scene, Thing
+from longtake.models.embedded.world import COLORS, PAIRS, SHAPES, Film, Pair, Thing
 
 KINDS = ("color", "shape", "exist")
 A_STREAM = 2  # questions of a kind, at each distance; of exist one yes and one no
@@ -118,20 +118,6 @@ class Stream:
     needles: tuple[Needle, ...]  # in the order in which they are asked
 
 
-class PassingFilm(Film):
-    """Keeps the painted background of one scene only: however long it is, it stays small."""
-
-    _shown: Scene | None = None
-
-    def draw(self, t_s: float, scale: int = 1) -> Image:
-        scene = self.scene_at(t_s)
-        if self._shown is None or self._shown.start_s != scene.start_s:
-            self._shown = Scene(
-                scene.start_s, scene.end_s, scene.background, scene.grain, scene.things
-            )
-        return self._shown.draw(t_s, scale)
-
-
 def make_streams(plan: Plan, grid: Grid) -> Iterator[Stream]:
     """Streams until each kind has as many questions at each distance as planned.
 
@@ -182,7 +168,7 @@ def needle_film(rng: random.Random, seconds: int) -> tuple[Film, list[Thing]]:
     rng.shuffle(needles)
     before = rng.sample(filler, rng.randint(0, BEFORE_THINGS))
     after = [pair for pair in filler if pair not in before]
-    film = PassingFilm(rng, seconds, pairs=after + needles + before, refill=filler)
+    film = Film(rng, seconds, pairs=after + needles + before, refill=filler)
     wanted = set(needles)
     return film, [thing for thing in film.things if (thing.shape, thing.color) in wanted]
 

@@ -60,9 +60,15 @@ def du(folders: list[str], exact: bool, as_json: bool) -> None:
         print(f"{size:>{width}}  {label}")
 
 
+def as_text(name: str | os.PathLike[str]) -> str:
+    """A file's name for JSON: bytes that are no UTF-8 are escaped, as in ``caf\\xe9.mp4``."""
+    data = os.fspath(name).encode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "backslashreplace")
+
+
 def shown(name: str | os.PathLike[str]) -> str:
-    """A file's name as text for any terminal and for JSON: odd bytes and line ends escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file's name for a terminal, on one line: what cannot be printed is escaped."""
+    text = as_text(name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -91,11 +97,11 @@ def _listed(path: Path) -> dict[str, Any]:
         damage = " ".join(str(error).split())
         say(shown(damage))
         blank = dict.fromkeys(("length_s", "chunks", "bytes", "model", "changed_wall_s"))
-        return {"memory": shown(path), **blank, "state": "damaged", "damage": shown(damage)}
+        return {"memory": as_text(path), **blank, "state": "damaged", "damage": as_text(damage)}
     if seen.damage:
         say(f"{shown(path)}: {seen.damage}")
     return {
-        "memory": shown(path),
+        "memory": as_text(path),
         "length_s": seen.length_s,
         "chunks": seen.chunks,
         "bytes": seen.total_nbytes,
@@ -114,9 +120,9 @@ def _state(seen: Survey) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if row["chunks"] is None:
-        return (row["memory"], "?", "?", "?", "?", "?", row["state"])
+        return (shown(row["memory"]), "?", "?", "?", "?", "?", row["state"])
     return (
-        row["memory"],
+        shown(row["memory"]),
         _length(row["length_s"]),
         str(row["chunks"]),
         bytes_text(row["bytes"]),
@@ -153,7 +159,7 @@ def _described(seen: Survey) -> dict[str, Any]:
     """The object that ``info --json`` prints."""
     return {
         "schema": "longtake.memory.info/1",
-        "memory": shown(seen.path),
+        "memory": as_text(seen.path),
         "model": {"name": seen.model, "fingerprint": (seen.fingerprint or "")[:12] or None},
         "state": _state(seen),
         "writer": _process(seen),
@@ -161,7 +167,7 @@ def _described(seen: Survey) -> dict[str, Any]:
         "lost": seen.lost,
         "chunks": seen.chunks,
         "tokens": seen.tokens,
-        "cameras": [shown(camera) for camera in seen.cameras if camera],
+        "cameras": [as_text(camera) for camera in seen.cameras if camera],
         "first_s": seen.start_s,
         "last_s": seen.end_s,
         "thumbnails": seen.thumbnails,
@@ -186,7 +192,7 @@ def _source(seen: Survey, entry: Entry, ledger: Ledger) -> dict[str, Any]:
     seen_s = ledger.seen_s(entry, seen.end_s or 0.0) if seen.chunks else None
     repairs = {name.replace("_", " "): getattr(report, name) for name in COUNTERS[2:]}
     return {
-        "address": shown(redact(_address(entry.identity))),
+        "address": as_text(redact(_address(entry.identity))),
         "state": _source_state(seen, entry),
         "complete": report.complete,
         "offset_s": entry.offset_s,
@@ -215,10 +221,10 @@ def _print_info(seen: Survey, described: dict[str, Any]) -> None:
     if seen.start_s is not None and seen.end_s is not None:
         held = f"{clock(seen.start_s)} to {clock(seen.end_s)}, {held}"
     lines = {
-        "memory": described["memory"],
+        "memory": shown(seen.path),
         "model": f"{shown(model['name'] or '-')} (fingerprint {model['fingerprint'] or '-'})",
         "holds": held,
-        "cameras": ", ".join(described["cameras"]),
+        "cameras": shown(", ".join(described["cameras"])),
         "writer": "none" if seen.writer is None else f"process {seen.writer} has it open",
         "damaged": shown(seen.damage or ""),
         "changed": _when(seen.changed_wall_s),
@@ -240,7 +246,7 @@ def _source_line(source: dict[str, Any]) -> str:
             f"seen to {clock(source['seen_s'])}" + (f" of {clock(promised)}" if promised else "")
         )
     words += [f"{count} {name}" for name, count in source["repairs"].items()]
-    return f"{source['address']}: {', '.join(words)}"
+    return f"{shown(source['address'])}: {', '.join(words)}"
 
 
 # -------------------------------------------------------------------- du
@@ -248,7 +254,7 @@ def _source_line(source: dict[str, Any]) -> str:
 
 def _usage(seen: Survey) -> dict[str, Any]:
     return {
-        "memory": shown(seen.path),
+        "memory": as_text(seen.path),
         "bytes": {**seen.nbytes, "total": seen.total_nbytes},
         "bytes_per_h": _bytes_per_h(seen),
         "hours": [{"hour": h.hour, "chunks": h.chunks, "bytes": h.nbytes} for h in seen.hours],

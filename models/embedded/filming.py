@@ -64,7 +64,7 @@ def _encode(
 ) -> None:
     total = round(film.seconds * rate)
     # 'veryfast': a third of the default's time at the same quality; files are a tenth larger.
-    options = {"crf": str(crf), "preset": os.environ.get("PRE", "veryfast")}
+    options = {"crf": str(crf), "preset": "veryfast"}
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width = stream.height = SIZE * scale

@@ -102,6 +102,10 @@ class Scene:
     things: list[Thing] = field(default_factory=list)
     _painted: dict[int, Image] = field(default_factory=dict)  # the background, by scale
 
+    def forget(self) -> None:
+        """Give the painted background back; it is painted again when it is needed."""
+        self._painted.clear()
+
     def draw(self, t_s: float, scale: int = 1) -> Image:
         """The picture at ``t_s``: uint8 RGB ``[SIZE * scale, SIZE * scale, 3]``."""
         if scale not in self._painted:
@@ -150,6 +154,7 @@ class Film:
         left = list(pairs) if pairs else rng.sample(PAIRS, len(PAIRS))
         again = list(refill or left)
         self.scenes: list[Scene] = []
+        self._shown: Scene | None = None  # the one drawn last
         start = 0
         while start < seconds:
             if len(left) < 4:
@@ -167,8 +172,15 @@ class Film:
         raise ValueError(f"t_s={t_s}: the film lasts from 0 to {self.seconds} s")
 
     def draw(self, t_s: float, scale: int = 1) -> Image:
-        """The picture at ``t_s``: uint8 RGB ``[SIZE * scale, SIZE * scale, 3]``."""
-        return self.scene_at(t_s).draw(t_s, scale)
+        """The picture at ``t_s``: uint8 RGB ``[SIZE * scale, SIZE * scale, 3]``.
+
+        The background of one scene is kept, so that a film of hours takes no more room.
+        """
+        scene = self.scene_at(t_s)
+        if self._shown is not None and self._shown is not scene:
+            self._shown.forget()
+        self._shown = scene
+        return scene.draw(t_s, scale)
 
     def frames(self, fps: float = 1.0, scale: int = 1) -> Iterator[tuple[float, Image]]:
         """Every picture at ``fps`` with its time, in order."""

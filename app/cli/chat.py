@@ -1,0 +1,80 @@
+"""``longtake chat``: its flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longtake.cli import flags
+
+
+def chat(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VIDEO...]",
+            help="files or folders; none needed where --memory holds the take",
+        ),
+    ] = None,
+    model: flags.ModelOption = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="folder that keeps the take; made where missing"),
+    ] = None,
+    fps: flags.FpsOption = None,
+    start: flags.StartOption = None,
+    stop: flags.StopOption = None,
+    window: flags.WindowOption = None,
+    top_k: flags.TopKOption = None,
+    ram_bytes: flags.RamOption = None,
+    disk_bytes: flags.DiskOption = None,
+    temperature: flags.TemperatureOption = None,
+    top_p: flags.TopPOption = None,
+    seed: flags.SeedOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON object a line for each question")
+    ] = False,
+) -> int:
+    """Talk about a video: earlier questions and answers are remembered.
+
+    Questions are read from the terminal, or line by line from a pipe.  /help in the chat lists
+    its commands; Ctrl-C stops an answer, Ctrl-D ends the chat.
+
+    longtake chat street.mp4
+
+    longtake chat monday.mp4 tuesday.mp4 --memory runs/street
+
+    longtake chat --memory runs/street
+
+    echo "what colour was the star?" | longtake chat street.mp4 --json
+    """
+    from longtake.cli import run_chat
+
+    return run_chat.run(
+        run_chat.Request(
+            videos=tuple(videos or ()),
+            settings=flags.settings(
+                {
+                    "model": model,
+                    "device": device,
+                    "dtype": dtype,
+                    "take.fps": fps,
+                    "take.window_s": window,
+                    "take.top_k": top_k,
+                    "memory.ram_bytes": ram_bytes,
+                    "memory.disk_bytes": disk_bytes,
+                    "decoding.temperature": temperature,
+                    "decoding.top_p": top_p,
+                    "decoding.seed": seed,
+                }
+            ),
+            memory=memory,
+            start_s=flags.seconds("--from", start),
+            stop_s=flags.seconds("--to", stop),
+            as_json=as_json,
+        )
+    )

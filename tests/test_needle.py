@@ -31,7 +31,7 @@ from longtake.bench.statistics import wilson
 from longtake.models.base import ModelError
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
-from longtake.models.embedded.world import COLORS, SHAPES
+from longtake.models.embedded.world import COLORS, SHAPES, Film
 from longtake.models.loader import load
 from longtake.settings import TakeConfig
 from tests import checkpoints

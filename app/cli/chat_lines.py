@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,7 +147,7 @@ def _history(path: Path | None) -> list[str]:
     except OSError as error:
         _log.info("the history of earlier chats cannot be read: %s", error)
         return []
-    return text.splitlines()[-MAX_HISTORY_LINES:]
+    return [line for line in text.split("\n") if line][-MAX_HISTORY_LINES:]
 
 
 def _add_history(path: Path | None, typed: list[str]) -> None:
@@ -164,3 +164,5 @@ def _add_history(path: Path | None, typed: list[str]) -> None:
         os.replace(new, path)
     except OSError as error:
         _log.info("the history of this chat is not kept: %s", error)
+        with suppress(OSError):  # it may not even have been made
+            new.unlink()

@@ -62,9 +62,12 @@ class Ledger:
             newest_s: session time of the take's newest frame: it tells how far a source came
                 whose process died.
         """
-        if entry.is_running and entry == self.newest() and newest_s >= entry.offset_s:
-            return newest_s - entry.offset_s
-        return entry.seen_s
+        held_s = newest_s - entry.offset_s
+        if held_s < 0:
+            return None
+        if entry.is_running and entry == self.newest():
+            return held_s
+        return None if entry.seen_s is None else min(entry.seen_s, held_s)  # a full disk held less
 
     def record(self, entry: Entry) -> None:
         """Add as the newest, in place of an earlier entry of the same identity."""

@@ -18,6 +18,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from longtake.cli.names import shown
+
 CONFIG_VARIABLE = "LONGTAKE_CONFIG"
 
 
@@ -56,7 +58,7 @@ def common() -> Common:
 def say(text: str) -> None:
     """A note beside the answers, on stderr; ``-q`` silences it."""
     if not common().quiet:
-        print(f"longtake: {text}", file=sys.stderr)
+        print(f"longtake: {shown(text)}", file=sys.stderr)
 
 
 def shared(command: Callable[..., int | None]) -> Callable[..., int | None]:

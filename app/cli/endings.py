@@ -5,6 +5,8 @@ An unknown error is our own mistake and ends with 1.
 
 from __future__ import annotations
 
+import os
+
 USAGE, CONFIGURATION, SOURCE, MODEL, NOTHING_FOUND, PARTIAL = 2, 3, 4, 5, 6, 7
 INTERRUPTED = 130
 
@@ -35,5 +37,8 @@ def one_line(error: BaseException) -> str:
     """What an error says, on one line and without credentials."""
     from longtake.streaming.errors import redact
 
-    text = " ".join(str(error).split()) or type(error).__name__
-    return redact(text)
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror is not None:  # without its number
+        where = "" if error.filename is None else f"{os.fspath(error.filename)}: "
+        text = f"{where}{error.strerror}"
+    return redact(" ".join(text.split()) or type(error).__name__)

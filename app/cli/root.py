@@ -7,6 +7,7 @@ else to stderr.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from longtake import __version__
-from longtake.cli import ask, bench, config, doctor, memory, models
+from longtake.cli import ask, bench, chat, config, doctor, memory, models
 from longtake.cli.common import begin, shared
 from longtake.cli.endings import INTERRUPTED, USAGE, exit_code, one_line
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(shared(ask.ask))
+app.command()(shared(chat.chat))
 app.command()(shared(doctor.doctor))
 app.command()(shared(models.models))
 app.add_typer(bench.app, name="bench")
@@ -53,6 +55,8 @@ def _root(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code and prints one line for an error."""
     common = begin()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal can show every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(arguments)
         sys.stdout.flush()

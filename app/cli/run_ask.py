@@ -57,8 +57,7 @@ def run(request: Request) -> int:
         told = [_answer(take, request, i, q) for i, q in enumerate(questions)]
         is_complete = _is_complete(watched, told)
         if request.form == "json":
-            memory = None if request.memory is None else str(request.memory)
-            print(json.dumps(as_json(take, memory, watched, told, is_complete)))
+            print(json.dumps(as_json(take, request.memory, watched, told, is_complete)))
         elif request.form == "srt":
             print(srt([t.answer for t in told], 1 / take.pace.fps), end="")
     return PARTIAL if request.strict and not is_complete else 0

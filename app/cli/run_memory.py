@@ -6,13 +6,13 @@ Nothing is written, and no model is needed; another process may be writing meanw
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from longtake.cli.common import say
+from longtake.cli.names import as_text, shown
 from longtake.ledger import Entry, Ledger
 from longtake.memory.survey import Survey, is_memory, survey
 from longtake.streaming.errors import redact
@@ -58,18 +58,6 @@ def du(folders: list[str], exact: bool, as_json: bool) -> None:
     width = max(len(size) for size, _ in texts)
     for size, label in texts:
         print(f"{size:>{width}}  {label}")
-
-
-def as_text(name: str | os.PathLike[str]) -> str:
-    """A file's name for JSON: bytes that are no UTF-8 are escaped, as in ``caf\\xe9.mp4``."""
-    data = os.fspath(name).encode("utf-8", "surrogateescape")
-    return data.decode("utf-8", "backslashreplace")
-
-
-def shown(name: str | os.PathLike[str]) -> str:
-    """A file's name for a terminal, on one line: what cannot be printed is escaped."""
-    text = as_text(name)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # -------------------------------------------------------------------- ls

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtake.answer import Answer
+from longtake.cli.names import as_text, shown
 from longtake.streaming.report import COUNTERS
 from longtake.ui.view import clock, span, timeline
 
@@ -36,7 +37,7 @@ def print_evidence(told: Told, newest_s: float) -> None:
         print(f"   evidence  {said}")
         print(f"   {timeline(spans, length_s, _TIMELINE_CELLS)}  {clock(newest_s)}")
     for path in told.pictures:
-        print(f"   picture   {path}")
+        print(f"   picture   {shown(path)}")
     if answer.coverage < 1:
         print(f"   coverage  {answer.coverage:.0%} of the recalled chunks could be read")
     spent = answer.timings
@@ -63,7 +64,7 @@ def write_pictures(folder: Path | None, number: int, answer: Answer) -> list[str
 
 def as_json(
     take: Take,
-    memory: str | None,
+    memory: Path | None,
     watched: Sequence[Watched],
     told: Sequence[Told],
     is_complete: bool,
@@ -75,7 +76,7 @@ def as_json(
     return {
         "schema": SCHEMA,
         "model": {"name": adapter.name, "family": adapter.family},
-        "memory": memory,
+        "memory": None if memory is None else as_text(memory),
         "complete": is_complete,
         "source": sources[0] if sources else None,
         "sources": sources,
@@ -92,7 +93,7 @@ def as_json(
 def _source_json(watch: Watch) -> dict[str, Any]:
     report = watch.report
     return {
-        "address": watch.address,
+        "address": as_text(watch.address),
         "kind": watch.kind,
         "offset_s": watch.offset_s,
         "complete": report.complete,
@@ -121,7 +122,7 @@ def answer_json(told: Told) -> dict[str, Any]:
             {"start_s": m.start_s, "end_s": m.end_s, "score": round(m.score, 4), "camera": m.camera}
             for m in answer.evidence
         ],
-        "pictures": told.pictures,
+        "pictures": [as_text(path) for path in told.pictures],
         "as_of_s": answer.as_of_s,
         "staleness_s": answer.staleness_s,
         "coverage": answer.coverage,

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ FIXED = ("--fps", "1", "--window", "4")
 
 
 @pytest.fixture(autouse=True)
-def no_history_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No history of the developer, and short answers: random weights seldom end one."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("LONGTAKE_MAX_TOKENS", "16")
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +155,13 @@ def test_an_earlier_turn_reaches_the_model(chat: Run, memory: Path, spied: Spied
     code, out, _ = chat("was it red?\nand its shape?\n", "--memory", memory, "--json")
     assert code == 0
     first = json.loads(out.splitlines()[0])["text"]
-    assert "was it red?" not in spied.prompts[0].replace("was it red?", "", 1)
     last = spied.prompts[-1]
     assert "was it red?" in last and "and its shape?" in last
     assert first.strip() and first in last
 
 
 def test_a_long_dialogue_keeps_its_newest_turns(chat: Run, memory: Path, spied: Spied) -> None:
-    questions = [f"question {number} " + "x" * 150 + "?" for number in range(6)]
+    questions = [f"question {number} " + "x" * 250 + "?" for number in range(6)]
     code, out, err = chat("\n".join(questions), "--memory", memory, "--json")
     assert code == 0, err
     assert len(out.splitlines()) == 6
@@ -169,12 +171,16 @@ def test_a_long_dialogue_keeps_its_newest_turns(chat: Run, memory: Path, spied: 
     assert kept == list(range(kept[0], 6)), "turns are left out from the oldest on"
 
 
-def test_a_failing_question_is_told_and_the_chat_goes_on(chat: Run, memory: Path) -> None:
-    lines = "x" * 5000 + "\nwhat was there?\n"
+def test_a_failing_question_is_told_and_the_chat_goes_on(
+    chat: Run, memory: Path, spied: Spied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = replace(spied.shape, trained_tokens=700)
+    monkeypatch.setattr(spied, "shape", shape, raising=False)
+    lines = "x" * 600 + "\nwhat was there?\n"
     code, out, err = chat(lines, "--memory", memory, "--json")
     assert code == 0
     failed, told = (json.loads(line) for line in out.splitlines())
-    assert "trained for 4096" in failed["error"] and failed["question"].startswith("xxx")
+    assert "trained for 700" in failed["error"] and failed["question"].startswith("xxx")
     assert told["text"]
     assert err.startswith("longtake: ") and len(err.splitlines()) == 1
 
@@ -247,8 +253,6 @@ def test_model_and_help_say_what_there_is(chat: Run, memory: Path, tiny_model: P
 def test_the_limits_of_a_model_are_said(
     chat: Run, memory: Path, spied: Spied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     monkeypatch.setattr(spied, "recipe", replace(spied.recipe, note="knows nothing"), raising=False)
     _, out, _ = chat("/model\n", "--memory", memory)
     assert "limits  knows nothing" in out
@@ -275,12 +279,14 @@ def test_a_dialogue_is_saved_as_markdown_and_as_lines(
 
 @pytest.fixture
 def stops_at_once(spied: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C comes while the first question is answered; that has two tokens by then."""
-    cancelled, tokens = threading.Event(), iter(range(1_000_000))
+    """Ctrl-C comes while the first answer's third token is made."""
+    reached, cancelled = threading.Event(), threading.Event()
+    tokens = iter(range(1_000_000))
     cancel, pieces, interrupts = Asking.cancel, Asking.__iter__, iter([signal.SIGINT])
 
     def wait() -> None:
         if next(tokens) == 2:
+            reached.set()
             assert cancelled.wait(60)
 
     def tell(asking: Asking) -> None:
@@ -289,6 +295,7 @@ def stops_at_once(spied: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def interrupted(asking: Asking) -> Iterator[str]:
         for number in interrupts:
+            assert reached.wait(60)
             signal.raise_signal(number)
         yield from pieces(asking)
 
@@ -470,7 +477,9 @@ def test_at_a_real_terminal(memory: Path, tiny_model: Path, tmp_path: Path) -> N
         screen.type("\x03")
         screen.until(r"Ctrl-D or /quit ends the chat")
         screen.until(r"> ")
-        screen.type("half a line\x03")
+        screen.type("half a line")
+        screen.until(r"half a line")  # Ctrl-C drops what no program has read yet
+        screen.type("\x03")
         assert "Ctrl-D or" not in screen.until(r"\n> ")
         screen.type("/sta\t\n")
         screen.until(r"12 chunks in the take")

@@ -137,20 +137,20 @@ def recall(
     blind = blind_vectors(session, prompt)
     dim, recipe = session.adapter.shape.head_dim, session.adapter.recipe
     scores = session.index.scores(blind, known.first, known.last)
-    numbers: list[int] = session.index.numbers(known.first, known.last).tolist()
+    numbers = session.index.numbers(known.first, known.last)
     top_k = asked.top_k or session.pace.top_k
     if asked.select is not None:
         by_layer = [sorted(row) for row in asked.select(known, len(blind))]
-    elif recipe.recall == "together" and numbers:
+    elif recipe.recall == "together" and len(numbers):
         best = shares(scores, dim, recipe.sharpness).topk(min(top_k, len(numbers))).indices
-        by_layer = [sorted(numbers[i] for i in best.tolist())] * len(blind)
+        by_layer = [sorted(numbers[best.cpu()].tolist())] * len(blind)
     else:
         found, _ = session.index.search(blind, top_k, known.first, known.last)
         by_layer = [sorted(row) for row in found.tolist()]
     live = [(n, summarize(s.keys).cpu()) for n, s in window if s is not None]
     everything = torch.cat([scores, *((blind * k).sum(1, keepdim=True) for _, k in live)], 1)
-    candidates = [*numbers, *(n for n, _ in live)]
-    if not candidates:
+    candidates = torch.cat([numbers, torch.tensor([n for n, _ in live], dtype=torch.int64)])
+    if not len(candidates):
         return Selection(by_layer, ())
     share = shares(everything, dim, recipe.sharpness)
     found_peaks = peaks(candidates, share, session.config.evidence)

@@ -170,8 +170,9 @@ class Session:
     def past(self) -> list[ChunkInfo]:
         """All chunks in time order, those of the window last."""
         live = [*(chunk.info for chunk in self._leaving), *self.window.infos]
-        first = live[0].number if live else len(self._store)
-        return [*self._store.infos()[:first], *live]
+        past = self._store.infos(0, live[0].number if live else None)
+        past += live
+        return past
 
     def info(self, number: int) -> ChunkInfo:
         live = self.window.infos

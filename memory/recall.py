@@ -11,7 +11,6 @@ Source: ReKV (arXiv 2503.00540), internal retrieval; blind is ours, and lets the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,24 +62,24 @@ class Peak:
     score: float  # the sum of their shares
 
 
-def peaks(
-    numbers: Sequence[int], share: Tensor, most: int, least_of_best: float = 0.1
-) -> list[Peak]:
+def peaks(numbers: Tensor, share: Tensor, most: int, least_of_best: float = 0.1) -> list[Peak]:
     """The chunks with the greatest shares, neighbours joined, best first.
 
     Args:
-        numbers: of the chunks, rising; ``share`` ``[N]`` is theirs.
+        numbers: int64 ``[N]``, rising; ``share`` ``[N]`` is theirs.
         most: how many chunks are looked at.
         least_of_best: chunks with less than this part of the greatest share are left out.
     """
-    if not numbers:
+    if not len(numbers):
         return []
     top = share.topk(min(most, len(numbers)))
     floor = float(top.values[0]) * least_of_best
     chosen = {
-        numbers[i]: float(v)
-        for i, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        if v >= floor
+        number: value
+        for number, value in zip(
+            numbers[top.indices.cpu()].tolist(), top.values.tolist(), strict=True
+        )
+        if value >= floor
     }
     joined: list[Peak] = []
     for number in sorted(chosen):

@@ -46,10 +46,10 @@ def test_shares_are_one_in_all_and_sharpen() -> None:
 
 def test_neighbours_are_one_moment_and_small_shares_none() -> None:
     share = torch.tensor([0.02, 0.3, 0.25, 0.0, 0.4, 0.03])
-    found = peaks([10, 11, 12, 13, 14, 15], share, most=4)
+    found = peaks(torch.arange(10, 16), share, most=4)
     assert [(p.first, p.last) for p in found] == [(11, 12), (14, 14)]
     assert found[0].score == pytest.approx(0.55)
-    assert peaks([], torch.zeros(0), 4) == []
+    assert peaks(torch.arange(0), torch.zeros(0), 4) == []
 
 
 def test_everything_is_known_unless_a_time_says_otherwise() -> None:

@@ -212,12 +212,17 @@ def next_logits(session: Session, turn: Turn, ids: Tensor) -> Tensor:
 
 
 def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:
-    """The newest turns that fit into ``dialogue_tokens``."""
-    alone = len(session.adapter.prompt(asked.question).ids)
+    """The newest turns that fit into ``dialogue_tokens``, and into what the rest leaves free."""
+    adapter, pace = session.adapter, session.pace
+    alone = len(adapter.prompt(asked.question).ids)
+    recalled = min(asked.top_k or pace.top_k, session.chunks) * adapter.step_tokens
+    spoken = (asked.decoding or session.config.decoding).max_tokens
+    sink = session.window.sink.positions.shape[1]
+    used = sink + recalled + pace.window_tokens + alone + spoken
+    most = min(pace.dialogue_tokens, adapter.shape.trained_tokens - used)
     for start in range(len(asked.dialogue)):
         kept = list(asked.dialogue[start:])
-        prompt = session.adapter.prompt(asked.question, kept)
-        if len(prompt.ids) - alone <= session.config.dialogue_tokens:
+        if len(adapter.prompt(asked.question, kept).ids) - alone <= most:
             return kept
     return []
 

@@ -19,7 +19,7 @@ class TakeConfig:
     window_s: float | None = None  # newest part of the stream, kept on the device
     window_tokens: int | None = None  # bound of the same in tokens; from window_s and fps
     top_k: int | None = None  # chunks that each layer recalls
-    dialogue_tokens: int = 1024  # of a conversation's earlier turns, newest first
+    dialogue_tokens: int | None = None  # of a conversation's earlier turns, newest first
     mailbox_frames: int = 64  # frames that may wait for the model
     batch_frames: int = 16  # frames put through vision at once, where so many wait
     evidence: int = 4  # chunks looked at for evidence
@@ -38,7 +38,7 @@ class TakeConfig:
         for name in ("mailbox_frames", "batch_frames", "evidence"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.dialogue_tokens < 0:
+        if self.dialogue_tokens is not None and self.dialogue_tokens < 0:
             raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
 
 
@@ -50,6 +50,7 @@ class Pace:
     window_s: float
     window_tokens: int
     top_k: int
+    dialogue_tokens: int
 
     @classmethod
     def settle(
@@ -75,4 +76,7 @@ class Pace:
             window_s=window_s,
             window_tokens=window_tokens,
             top_k=config.top_k or recipe.top_k,
+            dialogue_tokens=(
+                recipe.dialogue_tokens if config.dialogue_tokens is None else config.dialogue_tokens
+            ),
         )

@@ -20,6 +20,7 @@ class Recipe:
     fps: float = 1.0  # frames a second of the source that it sees
     window_s: float = 16.0  # how much of the stream stays on the device
     top_k: int = 16  # chunks that a layer recalls
+    dialogue_tokens: int = 1024  # of a conversation's earlier turns; 0: it was trained without
     frames_per_step: int = 1
     stamp: str | None = None  # 'hh:mm:ss' at the head of each step
     sharpness: float = 1.0  # factor on recall scores where they become shares
@@ -35,6 +36,8 @@ class Recipe:
         for name in ("top_k", "frames_per_step"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.dialogue_tokens < 0:
+            raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
         if self.recall not in ("each", "together"):
             raise ValueError(f"recall={self.recall!r}: must be 'each' or 'together'")
         if self.stamp not in (None, "hh:mm:ss"):

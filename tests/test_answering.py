@@ -75,6 +75,21 @@ def test_only_the_newest_turns_that_fit_are_kept(adapter: Any) -> None:
         assert len(adapter.prompt(QUESTION, turns[-len(kept) - 1 :]).ids) - alone > 150
 
 
+def test_a_long_dialogue_leaves_room_for_the_question(adapter: Any) -> None:
+    turns = [(f"question {n}?", "word " * 40) for n in range(200)]
+    with streams.session(adapter, dialogue_tokens=1_000_000) as one:
+        one.see(streams.frames(12))
+        asked = Asked(question=QUESTION, dialogue=turns, decoding=ONE_TOKEN)
+        kept = fit_dialogue(one, asked)
+        assert 0 < len(kept) < len(turns)
+        assert streams.answer(one, asked).question == QUESTION
+
+
+def test_a_model_without_dialogue_gets_none(adapter: Any) -> None:
+    with streams.session(adapter, dialogue_tokens=0) as one:
+        assert fit_dialogue(one, Asked(question=QUESTION, dialogue=[("what?", "that")])) == []
+
+
 def test_dialogue_changes_what_is_answered(adapter: Any) -> None:
     logits = []
     with streams.session(adapter) as one:

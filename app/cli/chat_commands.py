@@ -140,6 +140,8 @@ def _model(chat: Chat, words: Sequence[str]) -> None:
     print(f"sees    {pace.fps:g} frames/s")
     print(f"window  {pace.window_s:g} s ({pace.window_tokens} tokens)")
     print(f"top-k   {pace.top_k} chunks recalled a layer")
+    turns = f"at most {pace.dialogue_tokens} tokens" if pace.dialogue_tokens else "none"
+    print(f"turns   {turns} of what was said before")
     if adapter.recipe.note:
         print(f"limits  {adapter.recipe.note}")
 

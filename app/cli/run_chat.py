@@ -58,6 +58,8 @@ def run(request: Request) -> int:
             if lines.is_terminal:
                 seen = clock(take.stats().newest_s)
                 say(f"seen to {seen}; ask about it. /help lists commands, Ctrl-D ends")
+            if not take.pace.dialogue_tokens:
+                say("this model knows no dialogue: each question stands alone")
             return _converse(chat, lines)
 
 

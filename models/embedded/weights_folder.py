@@ -30,6 +30,7 @@ RECIPE = {
     "fps": 1.0,
     "window_s": float(VIDEO_WINDOW * FRAMES_PER_STEP),
     "top_k": 4,
+    "dialogue_tokens": 0,
     "frames_per_step": FRAMES_PER_STEP,
     "stamp": "hh:mm:ss",
     "sharpness": SHARPNESS,

@@ -237,18 +237,67 @@ def test_version_and_help_need_no_model() -> None:
     assert "--evidence-dir" in call("ask", "--help")
 
 
-def test_every_command_and_flag_is_in_the_documentation() -> None:
+def commands() -> dict[str, Any]:
+    """Every command by what is typed for it; the program itself by ``longtake``."""
     import typer
 
+    def below(name: str, command: Any) -> dict[str, Any]:
+        inner = getattr(command, "commands", {})
+        found = {name: command}
+        for word, one in inner.items():
+            found |= below(f"{name} {word}", one)
+        return found
+
+    return below("longtake", typer.main.get_command(cli.app))
+
+
+def test_every_command_and_flag_is_in_the_documentation() -> None:
     root = Path(__file__).parents[1]
     text = (root / "README.md").read_text() + (root / "docs" / "cli.md").read_text()
-    group: Any = typer.main.get_command(cli.app)
-    for name, command in group.commands.items():
-        assert f"longtake {name}" in text
-        for inner in getattr(command, "commands", {"": command}).items():
-            if inner[0]:
-                assert f"longtake {name} {inner[0]}" in text
-            for option in inner[1].params:
-                for flag in option.opts:
-                    if flag.startswith("--"):
-                        assert f"`{flag}" in text, f"{flag} of {name} is not documented"
+    for name, command in commands().items():
+        assert name in text
+        for option in command.params:
+            for flag in option.opts:
+                if flag.startswith("--"):
+                    assert f"`{flag}" in text or f"{name} {flag}" in text, f"{flag} of {name}"
+
+
+def test_every_command_shows_an_example_of_itself() -> None:
+    for name, command in commands().items():
+        if not hasattr(command, "commands"):
+            assert f"{name} " in f"{command.help}\n".replace("\n", " "), name
+
+
+def test_every_command_understands_the_shared_flags() -> None:
+    for name, command in commands().items():
+        if not hasattr(command, "commands") or name == "longtake":
+            flags = {flag for option in command.params for flag in option.opts}
+            assert {"--config", "--verbose", "-v", "--quiet", "-q", "--debug"} <= flags, name
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"), [("longtake be", "bench"), ("longtake ask --mem", "--memory")]
+)
+def test_the_shell_completes_commands_and_flags(
+    typed: str, found: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_LONGTAKE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert cli.main([]) == 0
+    assert found in capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["aks", "v.mp4"], "ask"),
+        (["ask", "--memroy", "m"], "--memory"),
+        (["memory", "ifno"], "info"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_near_one(
+    words: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == cli.USAGE
+    assert near in capsys.readouterr().err

@@ -123,3 +123,9 @@ def test_the_folder_is_small_and_names_its_world(engine: Engine) -> None:
     assert sum(p.stat().st_size for p in folder.iterdir()) < 16 << 20
     assert engine.adapter.recipe.world_version == world.WORLD_VERSION
     assert engine.adapter.recipe.note
+
+
+def test_a_second_question_of_a_dialogue_is_answered_as_if_it_were_alone(seen: Seen) -> None:
+    for question in seen.far[:4]:
+        alone = seen.take.ask(question.text).text
+        assert seen.take.ask(question.text, conversation="one").text == alone

@@ -31,7 +31,10 @@ def ingest(
     model: flags.ModelOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
-    """How fast a file is taken in, beside the model's bare forward."""
+    """How fast a file is taken in, beside the model's bare forward.
+
+    longtake bench ingest --minutes 1
+    """
     from longtake.bench import ingest
 
     ingest.run(model or "embedded", minutes, repeats, as_json)
@@ -53,7 +56,10 @@ def ask(
     model: flags.ModelOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
-    """How fast an answer comes, beside encoding the video again."""
+    """How fast an answer comes, beside encoding the video again.
+
+    longtake bench ask --minutes 10,600
+    """
     from longtake.bench import ask
 
     lengths = [flags.number(part) for part in minutes.split(",")]
@@ -74,7 +80,10 @@ def decode(
     ] = 5,
     as_json: flags.JsonOption = False,
 ) -> None:
-    """How fast a 1080p file is read at 1 frame/s, beside ffmpeg's command line."""
+    """How fast a 1080p file is read at 1 frame/s, beside ffmpeg's command line.
+
+    longtake bench decode --repeats 3
+    """
     from longtake.bench import decode
 
     decode.run(seconds, repeats, as_json)
@@ -92,7 +101,10 @@ def start(
     model: flags.ModelOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
-    """How soon a new process answers, beside one that only loads the weights."""
+    """How soon a new process answers, beside one that only loads the weights.
+
+    longtake bench start
+    """
     from longtake.bench import start
 
     start.run(model or "embedded", repeats, as_json)
@@ -119,7 +131,10 @@ def needle(
     model: flags.ModelOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
-    """Whether recall finds what left the window long ago, beside what else could be recalled."""
+    """Whether recall finds what left the window long ago, beside what else could be recalled.
+
+    longtake bench needle --episodes 8 --distance 8s,64s
+    """
     from longtake.bench import needle
     from longtake.bench.needle_streams import Plan, distances
 

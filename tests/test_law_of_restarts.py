@@ -13,12 +13,13 @@ answers are those of one run that nobody disturbed:
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -457,3 +458,94 @@ def test_law_9_over_many_more_sequences(
 @pytest.mark.parametrize("what", HAPPENINGS)
 def test_law_9_whatever_happens_again_and_again(check: Check, what: str) -> None:
     check([(2, what, 1)] * 6, settled())
+
+
+# ------------------------------------------------------------------ odd places to stop at
+
+
+@pytest.mark.xfail(strict=True, reason="a watch that saw nothing new forgets its place")
+@pytest.mark.parametrize("what", ["stop", "reopen"])
+def test_stopping_twice_at_one_place_keeps_it(
+    engine: Engine, clips: tuple[Path, Path], gate: Gate, what: str
+) -> None:
+    def start(config: TakeConfig, folder: Path) -> Walk:
+        return Watching(engine, config, folder, gate, clips=clips)
+
+    _, quiet = walk(start, [], settled())
+    _, end = walk(start, [(3, what, 0), (0, what, 0), (0, what, 0)], settled())
+    assert_same(end, quiet, TOLERANCE[torch.float32])
+
+
+@pytest.fixture(scope="module")
+def in_pairs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Two frames are one step, as in the embedded model."""
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("pairs") / "model")
+    (folder / "longtake.json").write_text(json.dumps({"frames_per_step": 2}))
+    with Engine(str(folder), device="cpu") as made:
+        yield made
+
+
+@pytest.mark.parametrize("frames", [4, 5])
+@pytest.mark.parametrize("what", ["stop", "reopen", "leave_by_interrupt", "kill"])
+def test_a_clip_cut_within_a_step_is_read_again_from_there(
+    request: pytest.FixtureRequest,
+    in_pairs: Engine,
+    clips: tuple[Path, Path],
+    gate: Gate,
+    what: str,
+    frames: int,
+) -> None:
+    """Only what can be read again: half a step of pushed frames is completed when a take closes."""
+    if frames % 2 and what != "kill":
+        reason = "half a step is completed by its own frame, and those behind it are shifted"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+
+    def start(config: TakeConfig, folder: Path) -> Walk:
+        return Watching(in_pairs, config, folder, gate, clips=clips[:1])
+
+    _, quiet = walk(start, [], settled())
+    _, end = walk(start, [(frames, what, 0)], settled())
+    assert_same(end, quiet, TOLERANCE[torch.float32])
+
+
+@pytest.mark.xfail(strict=True, reason="the rate's ticks begin anew where reading goes on")
+@pytest.mark.parametrize("what", ["stop", "reopen", "leave_by_interrupt"])
+def test_a_rate_that_does_not_divide_the_clips_keeps_its_ticks(
+    engine: Engine, gate: Gate, tmp_path: Path, what: str
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=6, fps=10)
+
+    def start(config: TakeConfig, folder: Path) -> Walk:
+        return Watching(engine, config, folder, gate, clips=(clip,))
+
+    config = replace(settled(), fps=3.0)
+    _, quiet = walk(start, [], config)
+    _, end = walk(start, [(5, what, 0), (4, what, 0)], config)
+    assert_same(end, quiet, TOLERANCE[torch.float32])
+
+
+@pytest.mark.xfail(strict=True, reason="frames that are being seen count as seen")
+def test_drained_means_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is in the middle of a frame until somebody waits for the worker."""
+    begun, go_on = threading.Event(), threading.Event()
+    with engine.open(config=settled()) as take:
+        see, run = take._session.see, engine.run
+
+        def see_slowly(frames: Any) -> int:
+            begun.set()
+            go_on.wait(LONG_S)
+            return see(frames)
+
+        def run_and_wait(job: Callable[[], Any]) -> Any:
+            go_on.set()
+            return run(job)
+
+        monkeypatch.setattr(take._session, "see", see_slowly)
+        monkeypatch.setattr(engine, "run", run_and_wait)
+        pts_s, camera, image = pushed_frames()[0]
+        take.push(image, pts_s, camera=camera)
+        begun.wait(LONG_S)
+        take.drain()
+        seen = take.stats().chunks
+        go_on.set()
+    assert seen == 1

@@ -15,7 +15,6 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -24,7 +23,6 @@ import torch
 
 from longtake.engine import Engine
 from longtake.memory.config import MemoryConfig
-from longtake.memory.faiss_index import FaissIndex
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
 from longtake.models.embedded.world import Film, Image, long_film
@@ -88,7 +86,7 @@ def soak(take: Take, film: list[Image], until_s: int, every_s: int, asks: int) -
 def read(take: Take, at_s: float, slowest_s: float) -> Reading:
     gc.collect()
     give_back_free_pages()
-    stats, opened = take.stats(), descriptors()
+    stats, opened = take._engine.run(take.stats), descriptors()
     assert not stats.dropped and stats.waiting == 0
     segments = [path for path in opened if path.endswith(".kvseg")]
     return Reading(
@@ -132,12 +130,6 @@ def descriptors() -> list[str]:
         except FileNotFoundError:  # it was the one that listed
             continue
     return found
-
-
-def load_faiss() -> None:
-    """The index moves to it at some thousands of chunks: the library itself is no growth."""
-    with suppress(ImportError):
-        FaissIndex(1, 1).search(torch.zeros(1, 1), 1)
 
 
 def assert_nothing_grows(readings: list[Reading]) -> None:
@@ -187,7 +179,6 @@ def test_minutes_of_stream_leave_device_threads_and_descriptors_as_they_are(
 def test_ten_hours_of_stream_grow_the_index_and_nothing_else(
     make_take: Callable[[str], Take], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load_faiss()
     readings: list[Reading] = []
     with capsys.disabled():
         print(f"\n{HEAD}", flush=True)
@@ -196,8 +187,15 @@ def test_ten_hours_of_stream_grow_the_index_and_nothing_else(
                 print(reading.row(), flush=True)
                 readings.append(reading)
     assert_nothing_grows(readings)
-    first = readings[0]
-    for reading in readings[1:]:
-        hours = (reading.at_s - first.at_s) / HOUR_S
-        grown_mb = reading.ram_mb - first.ram_mb - (reading.index_mb - first.index_mb)
-        assert grown_mb <= MOST_MB_AN_HOUR * hours, f"{grown_mb:.1f} MB in {hours:g} hours"
+    for first, last in ((readings[0], readings[-1]), (readings[5], readings[-1])):
+        grown_mb = growth_mb_an_hour(first, last)
+        with capsys.disabled():
+            print(f"hour {first.at_s / HOUR_S:.0f} on: {grown_mb:+.2f} MB an hour beside the index")
+        assert grown_mb <= MOST_MB_AN_HOUR
+
+
+def growth_mb_an_hour(first: Reading, last: Reading) -> float:
+    """Over hours, since buffers grow by doubling, and the index moves to FAISS at 5,000 chunks:
+    some MB at once, for a library and for room that is used later."""
+    grown_mb = last.ram_mb - first.ram_mb - (last.index_mb - first.index_mb)
+    return grown_mb / ((last.at_s - first.at_s) / HOUR_S)

@@ -220,11 +220,13 @@ def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:
     sink = session.window.sink.positions.shape[1]
     used = sink + recalled + pace.window_tokens + alone + spoken
     most = min(pace.dialogue_tokens, adapter.shape.trained_tokens - used)
-    for start in range(len(asked.dialogue)):
-        kept = list(asked.dialogue[start:])
-        if len(adapter.prompt(asked.question, kept).ids) - alone <= most:
-            return kept
-    return []
+    kept: list[tuple[str, str]] = []
+    for turn in reversed(asked.dialogue):
+        longer = [turn, *kept]
+        if len(adapter.prompt(asked.question, longer).ids) - alone > most:
+            break
+        kept = longer
+    return kept
 
 
 def _moment(session: Session, first: int, last: int, score: float) -> Moment:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from longtake.ledger import Entry, Ledger, identify
 from longtake.session import Session
 from longtake.streaming.errors import BeyondEnd
+from longtake.streaming.sampler import FixedRate
 from longtake.streaming.sources import Source, open_source
 
 _ROUNDING_S = 0.001  # of time stamps
@@ -58,8 +59,7 @@ def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admi
     if seen_s is None:
         source = _open(wish, session, wish.start_s)
         return Admitted(source, identity, offset_s, goes_on=True)
-    # The next tick of the sampler, less what rounding may take from a time stamp.
-    begin_s = max(wish.start_s, seen_s + 1 / session.pace.fps - _ROUNDING_S)
+    begin_s = max(wish.start_s, FixedRate(session.pace.fps, wish.start_s).next_s(seen_s))
     if wish.stop_s is not None and begin_s >= wish.stop_s:
         return _finished(wish, session, replace(known, done=True))
     try:
@@ -82,5 +82,6 @@ def _open(wish: Wish, session: Session, start_s: float) -> Source:
         fps=session.pace.fps,
         start_s=start_s,
         stop_s=wish.stop_s,
+        ticks_from_s=wish.start_s,
         max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
     )

@@ -94,6 +94,12 @@ class Session:
         self._waiting += self._waiting[-1:] * missing
         return self._take_first(len(self._waiting))
 
+    def drop_waiting(self, since_s: float) -> None:
+        """Forget frames from then on that do not fill a step: they will come again."""
+        kept = [frame for frame in self._waiting if frame.pts_s < since_s]
+        self.frames -= len(self._waiting) - len(kept)
+        self._waiting = kept
+
     def save(self) -> None:
         """Write what is in the window too, so that opening the memory again restores it."""
         self._store_leaving()

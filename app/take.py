@@ -153,6 +153,7 @@ class Take:
         received = self._inbox.received()
         while not self._inbox.has_handed_on(received):
             self._engine.run(self.work)
+        self._engine.run(lambda: None)  # what was taken last is seen when the worker is free
         failure = self._inbox.pop_failure()
         if failure is not None:
             raise failure
@@ -326,6 +327,9 @@ class Take:
                 self._session.see(frames)
                 return True
             if read:
+                for watch in read:
+                    if watch.is_cut:  # half a step of it is read again
+                        self._session.drop_waiting(watch.offset_s)
                 self._session.flush()
                 self._session.save()
                 self._end_watches(read, None)
@@ -340,8 +344,9 @@ class Take:
             return [watch for watch in self._watches if watch.is_read]
 
     def _end_watches(self, watches: list[Watch], error: BaseException | None) -> None:
+        seen_s = self._session.newest_s if self._session.chunks else float("-inf")
         for watch in tuple(watches):
-            watch.end(self._session.newest_s, error)
+            watch.end(seen_s, error)
             try:
                 self._ledger.record(watch.entry())
             finally:

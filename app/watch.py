@@ -29,7 +29,9 @@ class Watch:
         self._stop, self._seen = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._is_whole = False  # the source had no more to give
-        self.newest_s: float | None = None  # session time of the last frame that it handed on
+        self._seen_before_s = admitted.seen_s
+        self._first_s: float | None = None  # session time of the first frame that it handed on
+        self.newest_s: float | None = None  # and of the last one
         self.is_read = False
         self.is_known = False  # the memory had seen all of it before
         self._thread = threading.Thread(target=self._run, name="longtake-read", daemon=True)
@@ -58,9 +60,15 @@ class Watch:
         """Where the source says it ends, in its own time."""
         return self._source.promised_s
 
+    @property
+    def is_cut(self) -> bool:
+        """Reading stopped before the source's end, and can go on there another time."""
+        return self.identity is not None and not self._is_whole and self._error is None
+
     def entry(self) -> Entry:
         """For the memory's ledger, as things stand."""
-        seen_s = None if self.newest_s is None else self.newest_s - self.offset_s
+        newest_s = self.newest_s
+        seen_s = self._seen_before_s if newest_s is None else newest_s - self.offset_s
         done = self._has_ended and self._is_whole and self._error is None and self._all_seen
         running = not self._has_ended
         return Entry(self.identity, self.offset_s, seen_s, done, running, self.report)
@@ -97,11 +105,12 @@ class Watch:
 
     def end(self, seen_s: float, error: BaseException | None = None) -> None:
         """By the worker: nothing of it waits any more, and ``seen_s`` is the session time of the
-        newest frame that was seen.  `release` then tells whoever waits."""
+        newest frame that was seen, -inf before the first.  `release` then tells whoever waits."""
         self._error, self._has_ended = self._error or error, True
-        self._all_seen = self.newest_s is None or self.newest_s <= seen_s
-        if self.newest_s is not None:
-            self.newest_s = min(self.newest_s, seen_s)
+        if self._first_s is None or self.newest_s is None:
+            return
+        self._all_seen = self.newest_s <= seen_s
+        self.newest_s = None if seen_s < self._first_s else min(self.newest_s, seen_s)
 
     def release(self) -> None:
         self._seen.set()
@@ -114,6 +123,7 @@ class Watch:
                         frame = replace(frame, pts_s=frame.pts_s + self.offset_s)
                     if self._stop.is_set() or not self._mailbox.put(frame, self._stop):
                         break
+                    self._first_s = frame.pts_s if self._first_s is None else self._first_s
                     self.newest_s = frame.pts_s
                 else:
                     self._is_whole = True

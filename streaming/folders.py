@@ -35,7 +35,7 @@ class FolderSource:
 
     Args:
         path: an existing folder; folders in it and hidden files are not looked at.
-        fps: pictures a second of session time.
+        sampler: says which frames of clips are kept; its rate, how far pictures are apart.
         start_s, stop_s, max_side: as for `FileSource`.
 
     Raises:
@@ -47,15 +47,14 @@ class FolderSource:
         self,
         path: Path,
         *,
-        fps: float,
+        sampler: FixedRate,
         start_s: float = 0.0,
         stop_s: float | None = None,
         max_side: int = 1024,
     ) -> None:
         self.address = redact(str(path))
         self.report = SourceReport()
-        self._fps = fps
-        self._sampler = FixedRate(fps)
+        self._fps, self._sampler = sampler.fps, sampler
         self._start_s = start_s
         self._stop_s = stop_s
         self._max_side = max_side
@@ -63,7 +62,7 @@ class FolderSource:
         self._reading: Generator[Frame] | None = None
         self.kind, self._paths, self.report.ignored = _holds(path)
         if self.kind == "pictures":
-            end_s = len(self._paths) / fps
+            end_s = len(self._paths) / self._fps
             if start_s >= end_s:
                 raise BeyondEnd(self.address, start_s, end_s)
             self.report.promised_s = end_s if stop_s is None else min(end_s, stop_s)

@@ -9,7 +9,9 @@ ROUNDING_S = 0.002
 
 
 class FixedRate:
-    """Keep the first frame at or after each tick; ticks count from the first frame, `fps` a second.
+    """Keep the first frame at or after each tick; ticks are `fps` a second.
+
+    They count from the first frame, or from `first_s`.
 
     By time, never by frame number, so that a variable rate comes out right.  Where nothing comes
     for a while the ticks pass and nothing makes up for them; a stream slower than `fps` keeps
@@ -19,12 +21,12 @@ class FixedRate:
         ValueError: if `fps` is not a positive finite number.
     """
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, first_s: float | None = None) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps={fps}: needs a positive number of frames a second")
         self.fps = float(fps)
         self._tolerance = min(0.1, ROUNDING_S * self.fps)  # in ticks
-        self._first_s: float | None = None
+        self._first_s = first_s
         self._next_tick = 0
 
     def wants(self, pts_s: float) -> bool:
@@ -36,6 +38,12 @@ class FixedRate:
             return False
         self._next_tick = math.floor(ticks) + 1
         return True
+
+    def next_s(self, kept_s: float) -> float:
+        """The earliest time that may be kept after `kept_s` was."""
+        assert self._first_s is not None
+        ticks = math.floor((kept_s - self._first_s) * self.fps + self._tolerance) + 1
+        return self._first_s + (ticks - self._tolerance) / self.fps
 
     def __repr__(self) -> str:
         return f"FixedRate(fps={self.fps:g})"

@@ -64,6 +64,7 @@ def open_source(
     start_s: float = 0.0,
     stop_s: float | None = None,
     max_side: int = 1024,
+    ticks_from_s: float | None = None,
 ) -> Source:
     """Open whatever lies at `address`; close it when done, it is a context manager.
 
@@ -74,6 +75,7 @@ def open_source(
             ``pts_s == 60`` wherever reading begins.
         stop_s: session time before which to stop.
         max_side: larger pictures are scaled down to this many pixels, aspect kept.
+        ticks_from_s: where the rate's ticks count from; from the first frame wanted if None.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -85,10 +87,12 @@ def open_source(
         raise ValueError(f"stop_s={stop_s}: needs a finite time after start_s={start_s:g}")
     if max_side < 1:
         raise ValueError(f"max_side={max_side}: needs at least one pixel")
-    sampler = FixedRate(fps)
+    sampler = FixedRate(fps, ticks_from_s)
     path = find_path(address)
     if path.is_dir():
-        return FolderSource(path, fps=fps, start_s=start_s, stop_s=stop_s, max_side=max_side)
+        return FolderSource(
+            path, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side
+        )
     return FileSource(path, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side)
 
 

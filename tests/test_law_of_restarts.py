@@ -463,7 +463,6 @@ def test_law_9_whatever_happens_again_and_again(check: Check, what: str) -> None
 # ------------------------------------------------------------------ odd places to stop at
 
 
-@pytest.mark.xfail(strict=True, reason="a watch that saw nothing new forgets its place")
 @pytest.mark.parametrize("what", ["stop", "reopen"])
 def test_stopping_twice_at_one_place_keeps_it(
     engine: Engine, clips: tuple[Path, Path], gate: Gate, what: str
@@ -488,7 +487,6 @@ def in_pairs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.mark.parametrize("frames", [4, 5])
 @pytest.mark.parametrize("what", ["stop", "reopen", "leave_by_interrupt", "kill"])
 def test_a_clip_cut_within_a_step_is_read_again_from_there(
-    request: pytest.FixtureRequest,
     in_pairs: Engine,
     clips: tuple[Path, Path],
     gate: Gate,
@@ -496,9 +494,6 @@ def test_a_clip_cut_within_a_step_is_read_again_from_there(
     frames: int,
 ) -> None:
     """Only what can be read again: half a step of pushed frames is completed when a take closes."""
-    if frames % 2 and what != "kill":
-        reason = "half a step is completed by its own frame, and those behind it are shifted"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
 
     def start(config: TakeConfig, folder: Path) -> Walk:
         return Watching(in_pairs, config, folder, gate, clips=clips[:1])
@@ -508,7 +503,6 @@ def test_a_clip_cut_within_a_step_is_read_again_from_there(
     assert_same(end, quiet, TOLERANCE[torch.float32])
 
 
-@pytest.mark.xfail(strict=True, reason="the rate's ticks begin anew where reading goes on")
 @pytest.mark.parametrize("what", ["stop", "reopen", "leave_by_interrupt"])
 def test_a_rate_that_does_not_divide_the_clips_keeps_its_ticks(
     engine: Engine, gate: Gate, tmp_path: Path, what: str
@@ -524,7 +518,6 @@ def test_a_rate_that_does_not_divide_the_clips_keeps_its_ticks(
     assert_same(end, quiet, TOLERANCE[torch.float32])
 
 
-@pytest.mark.xfail(strict=True, reason="frames that are being seen count as seen")
 def test_drained_means_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is in the middle of a frame until somebody waits for the worker."""
     begun, go_on = threading.Event(), threading.Event()

@@ -173,3 +173,30 @@ def test_a_killed_ingest_goes_on_where_it_was_durable(
     with engine.open(tmp_path / "copy", CONFIG) as again:
         again.watch(clip).wait(LONG_S)
         assert again.stats().newest_s == pytest.approx(19.0)
+
+
+def test_a_source_interrupted_before_anything_was_seen_is_seen_whole(
+    engine: Engine, clip: Path, tmp_path: Path
+) -> None:
+    other = write_clip(tmp_path / "other.mp4", seconds=5, fps=2)
+    gate, running = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        running.set()
+        gate.wait()
+
+    take = engine.open(tmp_path / "take", CONFIG)
+    blocked = threading.Thread(target=lambda: engine.run(hold))
+    blocked.start()
+    running.wait()
+    take.watch(clip)
+    while take.stats().waiting < 20:
+        threading.Event().wait(0.002)
+    take._inbox.read.drop_all("interrupted")  # as leaving by Ctrl-C does
+    gate.set()
+    blocked.join()
+    take.close()
+    with engine.open(tmp_path / "take", CONFIG) as again:
+        for source, chunks in ((other, 5), (clip, 25)):
+            again.watch(source).wait(LONG_S)
+            assert again.stats().chunks == chunks

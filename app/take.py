@@ -46,6 +46,7 @@ class TakeStats:
     dropped: Mapping[str, int]  # frames that were not seen, by reason
     window_tokens: int
     device_bytes: int  # sink and window
+    index_bytes: int  # search vectors, in RAM
     ram_bytes: int
     disk_bytes: int
 
@@ -244,6 +245,7 @@ class Take:
             dropped=self._inbox.dropped,
             window_tokens=window.tokens,
             device_bytes=window.device_bytes,
+            index_bytes=self._session.index.nbytes,
             ram_bytes=held.ram_bytes,
             disk_bytes=held.disk_bytes,
         )

@@ -92,7 +92,7 @@ def read(take: Take, at_s: float, slowest_s: float) -> Reading:
     return Reading(
         at_s=at_s,
         ram_mb=own_ram_bytes() / 1e6,
-        index_mb=take._session.index.nbytes / 1e6,
+        index_mb=stats.index_bytes / 1e6,
         device_bytes=stats.device_bytes,
         threads=threads(),
         descriptors=len(opened) - len(segments),

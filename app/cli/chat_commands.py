@@ -151,7 +151,12 @@ def _stats(chat: Chat, words: Sequence[str]) -> None:
     print(f"seen    {stats.frames} frames by this run; {stats.chunks} chunks in the take")
     print(f"length  {clock(stats.newest_s)}")
     print(f"window  {stats.window_tokens} tokens, {bytes_text(stats.device_bytes)} on the device")
-    print(f"memory  {bytes_text(stats.ram_bytes)} in RAM, {bytes_text(stats.disk_bytes)} on disk")
+    held = (
+        bytes_text(stats.ram_bytes),
+        bytes_text(stats.index_bytes),
+        bytes_text(stats.disk_bytes),
+    )
+    print("memory  {} of chunks and {} of index in RAM, {} on disk".format(*held))
     dropped = ", ".join(f"{count} {reason}" for reason, count in stats.dropped.items() if count)
     if dropped:
         print(f"dropped {dropped}")

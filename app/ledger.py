@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import xxhash
 
+from longtake.streaming.pipe import is_stdin
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sources import find_path
 
@@ -85,6 +86,8 @@ def identify(address: str, start_s: float, stop_s: float | None) -> str | None:
     Raises:
         SourceError: if there is nothing.
     """
+    if is_stdin(address):
+        return None
     path = find_path(address).resolve()
     if not (path.is_file() or path.is_dir()):
         return None

@@ -7,6 +7,8 @@ spliced, jump by a day where a counter wrapped.  Where the stamps come from is n
 
 from __future__ import annotations
 
+import math
+
 from longtake.streaming.report import SourceReport
 
 MAX_JUMP_S = 3600.0  # a longer silence than this is taken for a broken counter
@@ -31,11 +33,16 @@ class SessionClock:
         """The session time of the next frame.
 
         Args:
-            stamp_s: its time stamp in seconds, None where it has none.
+            stamp_s: its time stamp in seconds, None where it has none; one that is not finite
+                counts as none.
             step_s: how long a frame is shown, for where a stamp is no help.
+
+        Returns:
+            Not before that of the last frame, and not more than `MAX_JUMP_S` after it.
         """
+        step_s = min(max(step_s, 0.0), MAX_JUMP_S)
         expected_s = 0.0 if self._last_s is None else self._last_s + step_s
-        if stamp_s is None:
+        if stamp_s is None or not math.isfinite(stamp_s):
             self._report.times_made_up += 1
             self._last_s = expected_s
             return expected_s
@@ -43,7 +50,7 @@ class SessionClock:
             self._origin_s = stamp_s - expected_s
         time_s = stamp_s - self._origin_s
         last_s = 0.0 if self._last_s is None else self._last_s
-        too_far = self._last_s is not None and time_s - expected_s > MAX_JUMP_S
+        too_far = self._last_s is not None and time_s - last_s > MAX_JUMP_S
         if time_s < last_s or too_far:
             self._report.times_repaired += 1
             if too_far or last_s - time_s > MAX_REORDER_S:

@@ -1,36 +1,37 @@
-"""Open a media file and decode what can be decoded; the one place that knows PyAV.
+"""Decode what can be decoded of a file or a pipe, from its best video stream.
 
 A packet the decoder refuses is counted and skipped; a transport that fails ends the stream and
-is remembered.  Foreign errors leave here as `SourceError`s.  Session time, sampling and folders
-are not known here.
+is remembered.  Opening stands in `opening`, and what a frame looks like in `pictures`.  Session
+time, sampling and folders are not known here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
-from longtake.streaming.errors import NotAVideo, NoVideoStream, SourceError, redact
+from longtake.streaming import opening
+from longtake.streaming.clock import MAX_JUMP_S
+from longtake.streaming.errors import NoVideoStream, SourceError, redact
+from longtake.streaming.opening import MAX_SIDE_PX, PICTURE_SUFFIXES
+from longtake.streaming.pipe import Pipe
 from longtake.streaming.report import SourceReport
+from longtake.streaming.stamps import StampChoice
 
-MAX_SIDE_PX = 16_384
-MAX_AREA_PX = 64 << 20
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 STEP_LIMITS_S = (1 / 1000, 10.0)  # rates in headers can be nonsense
 
 
 class VideoFile:
-    """One open file and its best video stream.
+    """One open file, or pipe, and its best video stream.
 
     FFmpeg's own words stay unheard.  This is PyAV's default, set again on each opening because
     other libraries change it: any level calls back into Python, and then closing a file hangs
@@ -40,17 +41,21 @@ class VideoFile:
         NotAVideo, NoVideoStream, SourceError: on opening, see `errors`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Path | Pipe) -> None:
         av.logging.set_level(None)
-        self.path = path
-        self.container = _open(path)
+        self.pipe = place if isinstance(place, Pipe) else None
+        self.container = opening.open_container(place)
         try:
-            self.stream = _best_stream(self.container, path)
+            shown = place.shown if isinstance(place, Pipe) else redact(str(place))
+            self.stream = _best_stream(self.container, shown)
         except SourceError:
             self.container.close()
             raise
-        is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+        is_picture = isinstance(place, Path) and place.suffix.lower() in PICTURE_SUFFIXES
         self.stream.thread_type = "NONE" if is_picture else "AUTO"
+        self._first_size = (self.stream.width, self.stream.height)
+        self._first_aspect = self.stream.sample_aspect_ratio
+        _bound(self.stream)
         self.step_s = _nominal_step_s(self.stream)
         self.transport_error: str | None = None
         self.promised_s, self._promise_is_shared = _promise(self.container, self.stream)
@@ -59,29 +64,50 @@ class VideoFile:
     def frames(self, report: SourceReport) -> Iterator[VideoFrame]:
         """Every frame that decodes from here on, in the order it is shown.
 
-        Counts `bad_packets` in `report`.  A failing transport ends the iteration and is kept in
+        Counts `bad_packets` in `report`, and as `oversized` those the decoder refuses because
+        their picture would be.  A failing transport ends the iteration and is kept in
         `transport_error`.
+
+        Raises:
+            KeyboardInterrupt: if that came while a pipe was waited for.
         """
         packets = self.container.demux(*([] if self._promise_is_shared else [self.stream]))
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
+                self._look_at_pipe()
                 return
             except av.FFmpegError as error:
-                self.transport_error = describe(error)
+                self.transport_error = opening.describe(error)
+                self._look_at_pipe()
                 return
             if packet.stream.index != self.stream.index:
-                if packet.pts is not None:
+                if packet.pts is not None and packet.time_base:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self._others_end_s = max(self._others_end_s, float(end) - self._start_s())
                 continue
             try:
                 frames = self.stream.codec_context.decode(packet)
             except av.FFmpegError:
-                report.bad_packets += 1
+                size = (self.stream.width, self.stream.height)
+                if is_oversized(*(size if all(size) else self._first_size)):
+                    report.oversized += 1
+                else:
+                    report.bad_packets += 1
                 continue
             yield from frames
+
+    def stamps(self) -> StampChoice:
+        """What tells when a frame is shown; a new one for each reading."""
+        return StampChoice(are_guessed=self.container.format.name == "avi")
+
+    def pixel_aspect(self, frame: VideoFrame) -> Fraction | None:
+        """Width by height of a pixel: by the container's word, and after a change of size by the
+        decoder's, which the container knew nothing of."""
+        if (frame.width, frame.height) == self._first_size:
+            return self._first_aspect
+        return self.stream.codec_context.sample_aspect_ratio
 
     def reached(self, end_s: float, tolerance_s: float) -> bool:
         """Whether pictures that end at `end_s` are all the file promised.
@@ -106,11 +132,15 @@ class VideoFile:
     def step_of(self, frame: VideoFrame) -> float:
         """How long a frame is shown, in seconds: its own word, or the stream's rate."""
         if frame.duration and frame.time_base:
-            return float(frame.duration * frame.time_base)
+            own_s = float(frame.duration * frame.time_base)
+            if STEP_LIMITS_S[0] <= own_s <= MAX_JUMP_S:
+                return own_s
         return self.step_s
 
     def close(self) -> None:
         self.container.close()
+        if self.pipe is not None:
+            self.pipe.let_go()
 
     def __enter__(self) -> VideoFile:
         return self
@@ -123,93 +153,43 @@ class VideoFile:
     ) -> None:
         self.close()
 
+    def _look_at_pipe(self) -> None:
+        """Why a pipe had no more to give; FFmpeg takes everything for its end."""
+        if self.pipe is None:
+            return
+        opening.raise_failure(self.pipe)
+        if self.pipe.was_interrupted:
+            self.transport_error = "interrupted"
+        elif self.pipe.failure is not None:
+            self.transport_error = redact(str(self.pipe.failure))
+
     def _start_s(self) -> float:
         return _seconds(self.stream.start_time, self.stream) or 0.0
 
 
-def is_oversized(frame: VideoFrame) -> bool:
-    """Whether converting this frame would take more memory than any sane picture."""
-    return max(frame.width, frame.height) > MAX_SIDE_PX or frame.width * frame.height > MAX_AREA_PX
+def is_oversized(width: int, height: int) -> bool:
+    """Whether a picture of this size would take more memory than any sane one."""
+    return max(width, height) > MAX_SIDE_PX or width * height > opening.MAX_AREA_PX
 
 
-def to_rgb(frame: VideoFrame, max_side: int) -> NDArray[np.uint8]:
-    """A decoded frame as ``[H, W, 3]`` uint8 RGB, upright, no side over `max_side`.
-
-    Scales down only, in the same pass that converts the colours; the aspect is kept to a pixel.
-
-    Raises:
-        av.FFmpegError, ValueError: if FFmpeg cannot convert this pixel format.
-    """
-    scale = min(1.0, max_side / max(frame.width, frame.height))
-    width = max(1, round(frame.width * scale))
-    height = max(1, round(frame.height * scale))
-    image = frame.to_ndarray(format="rgb24", width=width, height=height)
-    quarter_turns = round(frame.rotation / 90) % 4  # both count against the clock
-    return np.ascontiguousarray(np.rot90(image, quarter_turns))
-
-
-def describe(error: av.FFmpegError) -> str:
-    """What FFmpeg says, without the address it says it about."""
-    return redact(error.strerror or type(error).__name__)
-
-
-def _open(path: Path) -> InputContainer:
-    # Absolute: FFmpeg takes "a:b.mp4" for a protocol, and "%d" in a picture's name for a series.
-    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
-    options = {"pattern_type": "none"} if is_picture else {}
+def _bound(stream: VideoStream) -> None:
+    """Let the decoder refuse what is too large, before it takes the memory."""
+    stream.codec_context.options = opening.decoder_options()
     try:
-        container = av.open(str(path.absolute()), options=options, metadata_errors="ignore")
-    except av.FFmpegError as error:
-        if isinstance(error, PermissionError):
-            raise SourceError(f"{path}: may not be read (permission denied)") from error
-        raise NotAVideo(f"{path}: not a video: {_what_it_is(path, describe(error))}") from error
-    if container.format.name == "tty":  # FFmpeg would film a text file
-        container.close()
-        raise NotAVideo(f"{path}: not a video: it holds text")
-    return container
+        stream.codec_context.open()
+    except av.FFmpegError:
+        # The header names too large a size.  That is forgotten now: the next opening, by the
+        # first packet, leaves it to the pictures themselves, of which only some may be so.
+        return
 
 
-def _what_it_is(path: Path, reason: str) -> str:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if size == 0:
-        return "it is empty (0 bytes)"
-    if head[4:8] == b"ftyp" and not _has_index(path):
-        return (
-            f"it begins like an MP4 but is incomplete: its index ('moov') is missing in "
-            f"{size} bytes; the recording or the download was cut off, get the file again"
-        )
-    if not any(byte < 9 or 13 < byte < 32 for byte in head):
-        return "it holds text"
-    return f"no known format in its {size} bytes ({reason})"
-
-
-def _has_index(path: Path) -> bool:
-    """Whether an MP4's top-level boxes include ``moov``; boxes are [size u32, name, ...]."""
-    size, at = path.stat().st_size, 0
-    with path.open("rb") as file:
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if head[4:8] == b"moov":
-                return True
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8:
-                return False
-            at += length
-    return False
-
-
-def _best_stream(container: InputContainer, path: Path) -> VideoStream:
+def _best_stream(container: InputContainer, shown: str) -> VideoStream:
     """The largest decodable video stream; a cover picture only where there is nothing else."""
     streams = [s for s in container.streams.video if s.codec_context is not None]
     if not streams:
         there = ", ".join(s.type or "unknown" for s in container.streams) or "nothing"
         undecodable = " that can be decoded" if container.streams.video else ""
-        raise NoVideoStream(f"{path}: has no video stream{undecodable}; it holds: {there}")
+        raise NoVideoStream(f"{shown}: has no video stream{undecodable}; it holds: {there}")
 
     def rank(stream: VideoStream) -> tuple[bool, int, int]:
         is_cover = bool(stream.disposition & Disposition.attached_pic)

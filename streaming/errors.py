@@ -3,6 +3,7 @@
     SourceError(OSError)
         SourceNotFound(FileNotFoundError)   nothing is there
         SourceNotSupported                  an address of a kind that is not read yet
+        NeedsSeeking                        comes through a pipe and cannot be read in one go
         NotAVideo                           empty, text, noise, cut off before its index
         NoVideoStream                       sound or subtitles only
         EmptyFolder                         neither pictures nor clips in it
@@ -26,6 +27,10 @@ class SourceNotFound(SourceError, FileNotFoundError):
 
 class SourceNotSupported(SourceError):
     """An address of a kind that is not read yet."""
+
+
+class NeedsSeeking(SourceError):
+    """A file that must be read back and forth comes through a pipe."""
 
 
 class NotAVideo(SourceError):
@@ -65,8 +70,10 @@ def redact(text: str) -> str:
     """Hide logins and query values of every address in `text`: fit for messages and logs.
 
     ``rtsp://user:secret@cam/main?token=abc`` becomes ``rtsp://***@cam/main?token=***``.
-    All query values go, as tokens have many names.  Paths without a scheme stay as they are.
+    All query values go, as tokens have many names.  Paths without a scheme stay as they are, but
+    for bytes in a file's name that are no text: they come out as ``\\udcff``, which can be printed.
     """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = _LOGIN.sub(r"\g<scheme>***@", text)
     return _QUERY.sub(_hide_values, text)
 

@@ -14,10 +14,12 @@ from typing import Literal, Self
 
 import av
 
-from longtake.streaming.decoding import PICTURE_SUFFIXES, VideoFile, is_oversized, to_rgb
+from longtake.streaming.decoding import VideoFile, is_oversized
 from longtake.streaming.errors import BeyondEnd, EmptyFolder, NotAVideo, SourceError, redact
 from longtake.streaming.files import FileSource
 from longtake.streaming.frame import Frame
+from longtake.streaming.opening import PICTURE_SUFFIXES
+from longtake.streaming.pictures import to_rgb
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sampler import FixedRate
 
@@ -85,6 +87,9 @@ class FolderSource:
         self._reading = self._pictures() if self.kind == "pictures" else self._clips()
         return self._reading
 
+    def interrupt(self) -> None:
+        """Nothing: files never wait."""
+
     def close(self) -> None:
         """Let the clip being read go; may be called twice."""
         if self._reading is not None:
@@ -123,15 +128,15 @@ class FolderSource:
         with VideoFile(path) as file:
             raw = next(file.frames(self.report), None)
             if raw is None:
-                raise NotAVideo(f"{path}: holds no picture")
+                raise NotAVideo(f"{redact(str(path))}: holds no picture")
+            if is_oversized(raw.width, raw.height):
+                self.report.oversized += 1
+                return None
             self.report.decoded += 1
             self.report.corrupt += bool(raw.is_corrupt)
             self.report.saw(time_s)
-            if is_oversized(raw):
-                self.report.oversized += 1
-                return None
             try:
-                return Frame(time_s, to_rgb(raw, self._max_side))
+                return Frame(time_s, to_rgb(raw, self._max_side, file.pixel_aspect(raw)))
             except (av.FFmpegError, ValueError):
                 self.report.corrupt += 1
                 return None
@@ -194,7 +199,12 @@ def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
 
 def _holds(path: Path) -> tuple[Literal["pictures", "clips"], list[Path], int]:
     """What a folder is to us: its kind, the files of that kind in order, how many others."""
-    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+    try:
+        files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+    except OSError as error:
+        raise SourceError(
+            f"{redact(str(path))}: this folder cannot be listed ({error.strerror})"
+        ) from error
     files.sort(key=lambda p: natural_order(p.name))
     pictures = [p for p in files if p.suffix.lower() in PICTURE_SUFFIXES]
     clips = [p for p in files if p.suffix.lower() in CLIP_SUFFIXES]

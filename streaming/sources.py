@@ -1,6 +1,6 @@
-"""An address becomes a `Source`: a file, or a folder of pictures or clips.
+"""An address becomes a `Source`: a file, a pipe, or a folder of pictures or clips.
 
-What a source is stands here; how each is read stands in `files` and `folders`.  Cameras and
+What a source is stands here; how each is read stands in `files`, `pipe` and `folders`.  Cameras and
 network addresses are told apart and refused by name.
 """
 
@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import BinaryIO, Literal, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from longtake.streaming.errors import SourceError, SourceNotFound, SourceNotSupported, redact
 from longtake.streaming.files import FileSource
 from longtake.streaming.folders import FolderSource
 from longtake.streaming.frame import Frame
+from longtake.streaming.pipe import Pipe, is_stdin, named_pipe, standard_input
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sampler import FixedRate
 
@@ -34,7 +35,7 @@ class Source(Protocol):
         ...
 
     @property
-    def kind(self) -> Literal["file", "pictures", "clips"]: ...
+    def kind(self) -> Literal["file", "stdin", "pipe", "pictures", "clips"]: ...
 
     @property
     def promised_s(self) -> float | None:
@@ -43,6 +44,10 @@ class Source(Protocol):
 
     def frames(self) -> Iterator[Frame]:
         """The frames worth seeing.  Stopping early is fine; `report` then says so."""
+        ...
+
+    def interrupt(self) -> None:
+        """Let `frames` end soon though it waits for more to come; from any thread."""
         ...
 
     def close(self) -> None: ...
@@ -65,17 +70,20 @@ def open_source(
     stop_s: float | None = None,
     max_side: int = 1024,
     ticks_from_s: float | None = None,
+    stdin: BinaryIO | None = None,
 ) -> Source:
     """Open whatever lies at `address`; close it when done, it is a context manager.
 
     Args:
-        address: a path to a video, a picture, or a folder of either; ``file://`` works too.
+        address: a path to a video, a picture, or a folder of either; ``file://`` works too.  ``-``
+            is standard input: it, and a named pipe, are waited for until the video begins.
         fps: frames to keep a second of session time; pictures of a folder are ``1 / fps`` apart.
         start_s: session time of the first frame wanted.  A frame 60 s into a file has
             ``pts_s == 60`` wherever reading begins.
         stop_s: session time before which to stop.
         max_side: larger pictures are scaled down to this many pixels, aspect kept.
         ticks_from_s: where the rate's ticks count from; from the first frame wanted if None.
+        stdin: what is read for ``-``; None for this process's own.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -88,12 +96,16 @@ def open_source(
     if max_side < 1:
         raise ValueError(f"max_side={max_side}: needs at least one pixel")
     sampler = FixedRate(fps, ticks_from_s)
-    path = find_path(address)
-    if path.is_dir():
+    path = None if is_stdin(address) else find_path(address)
+    if path is not None and path.is_dir():
         return FolderSource(
             path, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side
         )
-    return FileSource(path, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side)
+    if path is None:
+        place: Path | Pipe = standard_input(stdin)
+    else:
+        place = named_pipe(path) if path.is_fifo() else path
+    return FileSource(place, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side)
 
 
 def has_scheme(address: str) -> bool:
@@ -102,19 +114,21 @@ def has_scheme(address: str) -> bool:
 
 
 def find_path(address: str | os.PathLike[str]) -> Path:
-    """The file or folder that `address` means.
+    """The file, folder or named pipe that `address` means.
 
     Raises:
         SourceNotFound: if there is nothing.
-        SourceNotSupported: if it is an address of another kind, or a device.
+        SourceNotSupported: if it is an address of another kind, standard input, or a device.
     """
     text = os.fspath(address)
     shown = redact(text)
+    if is_stdin(text):
+        raise SourceNotSupported("-: is standard input and has no path; a file of that name is ./-")
     try:
         path = Path(text).expanduser()
         if text.lower().startswith("file://"):
             path = Path(unquote(urlsplit(text).path))
-        if path.is_dir() or path.is_file():
+        if path.is_dir() or path.is_file() or path.is_fifo():
             return path
         exists = path.exists()
     except (OSError, RuntimeError) as error:  # a name too long, a closed folder, no such ~user
@@ -122,11 +136,13 @@ def find_path(address: str | os.PathLike[str]) -> Path:
             raise SourceError(f"{shown}: cannot be looked up ({error})") from error
         exists = False
     if exists:
-        raise SourceNotSupported(f"{shown}: is a device or a pipe, not a file or a folder")
+        raise SourceNotSupported(f"{shown}: is a device or a socket, not a file or a folder")
     if has_scheme(text) and not text.lower().startswith("file://"):
         raise SourceNotSupported(
             f"{shown}: only files and folders are read so far, no cameras or network "
             "addresses; record it into a file, or give a path"
         )
+    if os.path.lexists(path):
+        raise SourceNotFound(f"{shown}: is a link that leads nowhere, or back to itself")
     where = "" if path.is_absolute() else f" in {Path.cwd()}"
     raise SourceNotFound(f"{shown}: no such file or folder{where}; is the name right?")

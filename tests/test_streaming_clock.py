@@ -1,12 +1,13 @@
 """Session time and sampling: laws over any time stamps."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtake.streaming.clock import SessionClock
+from longtake.streaming.clock import MAX_JUMP_S, MAX_REORDER_S, SessionClock
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sampler import FixedRate
 
@@ -27,6 +28,61 @@ def test_session_time_starts_at_zero_and_never_decreases(stamps: list[float | No
     assert times[0] == 0
     assert times == sorted(times)
     assert report.times_made_up == stamps.count(None)
+
+
+STAMPS = st.lists(
+    st.none()
+    | st.floats(-1e6, 1e6)
+    | st.floats()  # also not finite, and larger than any clock
+    | st.sampled_from([0.0, 0.1, 0.2, 95443.7, 86400.0, -5.72, 1000.0, float(1 << 62)]),
+    min_size=1,
+)
+
+
+@given(STAMPS, st.floats())
+def test_no_stamp_breaks_session_time(stamps: list[float | None], step_s: float) -> None:
+    report = SourceReport()
+    clock = SessionClock(report)
+    step_s = 0.0 if math.isnan(step_s) else step_s
+    times = [clock.session_s(stamp, step_s) for stamp in stamps]
+    assert times[0] == 0
+    for before, after in pairwise(times):
+        assert 0 <= after - before <= MAX_JUMP_S * (1 + 1e-9)
+    unusable = [s for s in stamps if s is None or not math.isfinite(s)]
+    assert report.times_made_up == len(unusable)
+    assert report.times_repaired <= len(stamps) - len(unusable)
+
+
+@given(st.lists(st.sampled_from(["on", "gap", "none", "shuffled", "restart", "jump"])))
+def test_each_kind_of_oddity_is_counted_once_and_gaps_are_kept(kinds: list[str]) -> None:
+    """Stamps are built beside the time that is due, each oddity followed by an honest stamp."""
+    stamp_s, due_s = 1000.0, 0.0
+    stamps: list[float | None] = [stamp_s]
+    due = [due_s]
+
+    def add(shown_s: float | None, forward_s: float) -> None:
+        nonlocal due_s
+        due_s += forward_s
+        stamps.append(shown_s)
+        due.append(due_s)
+
+    for kind in kinds:
+        if kind == "none":
+            add(None, STEP_S)
+            stamp_s += STEP_S
+        elif kind == "shuffled":
+            add(stamp_s - MAX_REORDER_S / 2, 0.0)
+        elif kind in ("restart", "jump"):
+            stamp_s += MAX_JUMP_S * 2 if kind == "jump" else -MAX_REORDER_S * 2
+            add(stamp_s, STEP_S)
+        else:
+            gap_s = MAX_JUMP_S / 2 if kind == "gap" else STEP_S
+            stamp_s += gap_s
+            add(stamp_s, gap_s)
+    times, report = straighten(stamps)
+    assert times == pytest.approx(due, abs=1e-6 * len(due))
+    assert report.times_made_up == kinds.count("none")
+    assert report.times_repaired == sum(k in ("shuffled", "restart", "jump") for k in kinds)
 
 
 @given(st.floats(-1e4, 1e4), st.lists(st.floats(0, 3000), min_size=1))

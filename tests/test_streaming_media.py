@@ -3,13 +3,16 @@
 They are found at ``LONGTAKE_MEDIA`` or ``../shared/media``; elsewhere these tests skip.
 """
 
+import io
 import math
 import os
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
-from longtake.streaming.errors import NotAVideo, NoVideoStream, SourceError
+from longtake.streaming.errors import NeedsSeeking, NotAVideo, NoVideoStream, SourceError
 from longtake.streaming.frame import Frame
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sources import open_source
@@ -122,6 +125,15 @@ def test_turned_pictures_stand_upright(name: str) -> None:
     assert all(frame.image.shape == (160, 90, 3) for frame in frames)
 
 
+@pytest.mark.parametrize(("name", "quarters"), [("stress/rot90.mp4", 1), ("decord_90.mov", -1)])
+def test_the_sign_of_a_turn_counts(name: str, quarters: int) -> None:
+    with av.open(str(MEDIA / name)) as container:
+        lying = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    with open_source(MEDIA / name, fps=1) as source:
+        standing = next(source.frames()).image
+    assert (standing == np.rot90(lying, quarters)).all()
+
+
 def test_odd_sizes_stay_odd() -> None:
     with open_source(MEDIA / "stress/odd161x91_444.mp4", fps=1) as source:
         assert next(source.frames()).image.shape == (91, 161, 3)
@@ -140,6 +152,69 @@ def test_odd_sizes_stay_odd() -> None:
 def test_what_is_no_video_is_refused_by_name(name: str, kind: type[SourceError], says: str) -> None:
     with pytest.raises(kind, match=f"{name}: .*{says}"):
         open_source(MEDIA / "stress" / name, fps=1)
+
+
+def test_sound_alone_says_which_streams_there_are() -> None:
+    with pytest.raises(NoVideoStream, match=r"has no video stream; it holds: audio$"):
+        open_source(MEDIA / "stress/audioonly.m4a", fps=1)
+
+
+def test_one_picture_is_a_whole_video_and_has_no_length_to_divide_by() -> None:
+    for name in ("stress/still.jpg", "stress/oneframe.mp4"):
+        frames, report = read(name)
+        assert ([frame.pts_s for frame in frames], report.end_reason) == ([0], "end of file")
+
+
+def test_made_up_times_are_said() -> None:
+    _, report = read("stress/raw.h264")
+    assert "times_made_up 50" in str(report)
+
+
+class OneWay(io.BytesIO):
+    """Bytes that cannot be read again."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+THROUGH_A_PIPE = {  # what comes as it does from a file; all else has its index at the end
+    "asl_book.mkv",
+    "av1_video.mkv",
+    "ptswrap.ts",
+    "raw.h264",
+    "reschange.ts",
+    "still.jpg",
+    "trunc_faststart.mp4",
+    "h265.mkv",
+    "vp9.webm",
+}
+
+
+SMALL = [p for p in sorted(MEDIA.rglob("*.*")) if p.suffix != ".md" and p.stat().st_size < 1 << 20]
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.name)
+def test_through_a_pipe_a_file_gives_the_same_or_says_why_not(path: Path) -> None:
+    stream = OneWay(path.read_bytes())
+    if path.name not in THROUGH_A_PIPE:
+        with pytest.raises(SourceError) as caught:
+            open_source("-", fps=2, stdin=stream)
+        assert str(caught.value).startswith("standard input: ")
+        try:
+            open_source(path, fps=2).close()
+        except SourceError:
+            return  # nor is it one as a file
+        assert isinstance(caught.value, NeedsSeeking)
+        return
+    with open_source("-", fps=2, max_side=32, stdin=stream) as source:
+        times = [frame.pts_s for frame in source.frames()]
+    with open_source(path, fps=2, max_side=32) as file:
+        assert times == pytest.approx([frame.pts_s for frame in file.frames()])
+    assert (source.report.decoded, source.report.bad_packets) == (
+        file.report.decoded,
+        file.report.bad_packets,
+    )
+    assert source.report.complete == file.report.complete
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ class Watch:
     def stop(self) -> None:
         """Read no further; what was read is still seen.  Returns when the thread has ended."""
         self._stop.set()
+        self._source.interrupt()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,3 +201,26 @@ def test_a_source_interrupted_before_anything_was_seen_is_seen_whole(
         for source, chunks in ((other, 5), (clip, 25)):
             again.watch(source).wait(LONG_S)
             assert again.stats().chunks == chunks
+
+
+def test_a_pipe_that_says_no_more_does_not_keep_a_take_open(engine: Engine, tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "clip.mkv", seconds=20, fps=4).read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ended = threading.Event()
+
+    def feed() -> None:
+        with pipe.open("wb", buffering=0) as end:
+            end.write(data[: len(data) // 2])
+            ended.wait(LONG_S)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    with engine.open(config=CONFIG) as take:
+        watch = take.watch(pipe)
+        while take.stats().chunks < 3:
+            threading.Event().wait(0.002)
+        take.close()
+        assert not watch.report.complete
+    ended.set()
+    feeder.join()

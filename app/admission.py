@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from longtake.ledger import Entry, Ledger, identify
 from longtake.session import Session
 from longtake.streaming.errors import BeyondEnd
+from longtake.streaming.files import END_TOLERANCE_S
+from longtake.streaming.report import SourceReport
 from longtake.streaming.sampler import FixedRate
 from longtake.streaming.sources import Source, open_source
 
@@ -27,6 +29,7 @@ class Admitted:
     offset_s: float  # added to its own times to make session time
     seen_s: float | None = None  # its own time of the last frame seen in an earlier run
     goes_on: bool = False  # it was cut short before
+    tick_s: float = 0.0  # frames are kept this far apart
     finished: Entry | None = None  # it was seen to its end before: nothing is to be read
 
 
@@ -55,20 +58,42 @@ def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admi
         return Admitted(source, identity, offset_s)
     if known.done:
         return _finished(wish, session, known)
+    tick_s = 1 / session.pace.fps
     seen_s = ledger.seen_s(known, session.newest_s) if session.chunks else None
     if seen_s is None:
         source = _open(wish, session, wish.start_s)
         return Admitted(source, identity, offset_s, goes_on=True)
     begin_s = max(wish.start_s, FixedRate(session.pace.fps, wish.start_s).next_s(seen_s))
-    if wish.stop_s is not None and begin_s >= wish.stop_s:
-        return _finished(wish, session, replace(known, done=True))
     try:
+        if wish.stop_s is not None and begin_s >= wish.stop_s:
+            raise BeyondEnd(str(wish.address), begin_s, wish.stop_s)
         source = _open(wish, session, begin_s)
     except BeyondEnd:  # it was cut just behind its last frame
-        return _finished(wish, session, replace(known, done=True))
+        admitted = _finished(wish, session, replace(known, done=True, is_running=False))
+        settle(known.report, seen_s, admitted.source.promised_s, tick_s)
+        assert admitted.finished is not None
+        ledger.record(admitted.finished)
+        return admitted
     is_newest = abs(seen_s + known.offset_s - session.newest_s) < _ROUNDING_S
     offset_s = known.offset_s if is_newest else offset_s - begin_s
-    return Admitted(source, identity, offset_s, seen_s, goes_on=True)
+    return Admitted(source, identity, offset_s, seen_s, goes_on=True, tick_s=tick_s)
+
+
+def settle(
+    report: SourceReport, seen_s: float | None, promised_s: float | None, tick_s: float
+) -> None:
+    """Say how a source ended whose last run could not: it was cut behind its last frame.
+
+    Args:
+        seen_s: its own time of the last frame that was seen; up to a tick more may lie behind it.
+    """
+    if seen_s is None:
+        return
+    report.ended_s, report.promised_s = seen_s, promised_s
+    if promised_s is None or seen_s + tick_s + END_TOLERANCE_S >= promised_s:
+        report.complete, report.end_reason = True, "end of file"
+    else:
+        report.end_reason = f"stops at {seen_s:.1f} of {promised_s:.1f} s"
 
 
 def _finished(wish: Wish, session: Session, known: Entry) -> Admitted:

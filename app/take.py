@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -97,17 +97,15 @@ class Take:
         if admitted.finished is not None:
             return Watch.of_known(admitted.source, self._inbox.read, admitted.finished)
         watch = Watch(admitted, self._inbox.read, self._engine.wake)
-        with self._lock:
-            self._check_open()
-            if self._watches:
-                admitted.source.close()
-                raise RuntimeError(
-                    f"{self._watches[0].address} is still being watched: wait() for it, or open "
-                    "another take for a second source"
-                )
-            # From here on a crash loses no place.
-            self._ledger.record(replace(watch.entry(), seen_s=admitted.seen_s))
-            self._watches.append(watch)
+        try:
+            with self._lock:
+                self._check_open()
+                self._check_alone()
+                self._ledger.record(watch.entry())  # from here on a crash loses no place
+                self._watches.append(watch)
+        except BaseException:
+            admitted.source.close()
+            raise
         watch.start()
         return watch
 
@@ -376,6 +374,13 @@ class Take:
         except Exception:  # the memory is what failed; that is told already
             for watch in watches:
                 watch.release()
+
+    def _check_alone(self) -> None:
+        if self._watches:
+            raise RuntimeError(
+                f"{self._watches[0].address} is still being watched: wait() for it, or open "
+                "another take for a second source"
+            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from longtake.admission import Admitted
+from longtake.admission import Admitted, settle
 from longtake.ledger import Entry
 from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.mailbox import Mailbox
@@ -29,7 +29,7 @@ class Watch:
         self._stop, self._seen = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._is_whole = False  # the source had no more to give
-        self._seen_before_s = admitted.seen_s
+        self._seen_before_s, self._tick_s = admitted.seen_s, admitted.tick_s
         self._first_s: float | None = None  # session time of the first frame that it handed on
         self.newest_s: float | None = None  # and of the last one
         self.is_read = False
@@ -126,11 +126,12 @@ class Watch:
                         break
                     self._first_s = frame.pts_s if self._first_s is None else self._first_s
                     self.newest_s = frame.pts_s
-                else:
-                    self._is_whole = True
+                else:  # a pipe's frames end where it is interrupted, too
+                    self._is_whole = not self._stop.is_set()
         except BaseException as error:  # handed to whoever waits
             if self._goes_on and isinstance(error, BeyondEnd):
                 self._is_whole = True
+                settle(self.report, self._seen_before_s, self.promised_s, self._tick_s)
             else:
                 self._error = error
         finally:

@@ -46,6 +46,12 @@ class SourceReport:
         for name in COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    @property
+    def repairs(self) -> dict[str, int]:
+        """What was wrong and mended, counted by name in words; only what happened."""
+        counts = {name: getattr(self, name) for name in COUNTERS if name not in ("decoded", "kept")}
+        return {name.replace("_", " "): count for name, count in counts.items() if count}
+
     def saw(self, pts_s: float) -> None:
         """Widen the range by a frame at `pts_s`."""
         if self.started_s is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from longtake.engine import MAX_WAITING, Engine
 from longtake.memory.store import Store
 from longtake.models.decode import Decoding
 from longtake.settings import TakeConfig
+from longtake.streaming.report import SourceReport
 from tests.clips import write_clip
 
 CONFIG = TakeConfig(fps=1.0, window_s=4.0, top_k=2, decoding=Decoding(max_tokens=3))
@@ -137,11 +139,53 @@ def test_one_source_is_watched_at_a_time(engine: Engine, clip: Path) -> None:
         assert take.push(picture(), 30.0).accepted
 
 
-def test_a_range_cut_short_at_its_end_is_done(engine: Engine, clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop_s", [None, 7.5])
+def test_a_source_killed_behind_its_last_frame_is_complete(
+    engine: Engine, clip: Path, tmp_path: Path, stop_s: float | None
+) -> None:
+    """The last frame was durable, and the word that the source had ended was not."""
+    with engine.open(tmp_path / "take", CONFIG) as take:
+        take.watch(clip, stop_s=stop_s).wait(LONG_S)
+        chunks = take.stats().chunks
+        ended = take._ledger.newest()
+        assert ended is not None
+        begun = replace(ended, done=False, is_running=True, report=SourceReport())
+        take._ledger.record(begun)
     for _ in range(2):
         with engine.open(tmp_path / "take", CONFIG) as take:
-            take.watch(clip, stop_s=7.5).wait(LONG_S)
-            assert take.stats().chunks == 8
+            report = take.watch(clip, stop_s=stop_s).wait(LONG_S)
+            assert report.complete and report.ended_s == pytest.approx(chunks - 1)
+            assert take.stats().chunks == chunks
+            entry = take._ledger.newest()
+            assert entry is not None and entry.done and not entry.is_running
+
+
+def test_a_file_killed_behind_a_cut_is_not_complete(engine: Engine, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mkv", seconds=20, fps=4).read_bytes()
+    (tmp_path / "short.mkv").write_bytes(whole[: len(whole) // 2])
+    with engine.open(tmp_path / "take", CONFIG) as take:
+        take.watch(tmp_path / "short.mkv").wait(LONG_S)
+        ended = take._ledger.newest()
+        assert ended is not None
+        take._ledger.record(replace(ended, done=False, is_running=True, report=SourceReport()))
+    for _ in range(2):
+        with engine.open(tmp_path / "take", CONFIG) as take:
+            assert not take.watch(tmp_path / "short.mkv").wait(LONG_S).complete
+
+
+def test_a_source_that_cannot_be_noted_is_closed(
+    engine: Engine, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> int:
+        links = Path("/proc/self/fd").iterdir()
+        return sum(os.readlink(link) == str(clip) for link in links if link.is_symlink())
+
+    with engine.open(config=CONFIG) as take:
+        monkeypatch.setattr(Store, "note", fail)
+        with pytest.raises(OSError, match="the disk is gone"):
+            take.watch(clip)
+        monkeypatch.undo()
+        assert held() == 0
 
 
 def test_engines_close_all_takes(tiny_model: Path, clip: Path) -> None:

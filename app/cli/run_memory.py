@@ -16,7 +16,6 @@ from longtake.cli.names import as_text, shown
 from longtake.ledger import Entry, Ledger
 from longtake.memory.survey import Survey, is_memory, survey
 from longtake.streaming.errors import redact
-from longtake.streaming.report import COUNTERS
 from longtake.ui.view import bytes_text, clock
 
 _COLUMNS = ("name", "length", "chunks", "size", "model", "last change", "state")
@@ -178,7 +177,6 @@ def _sources(seen: Survey) -> list[dict[str, Any]]:
 def _source(seen: Survey, entry: Entry, ledger: Ledger) -> dict[str, Any]:
     report = entry.report
     seen_s = ledger.seen_s(entry, seen.end_s or 0.0) if seen.chunks else None
-    repairs = {name.replace("_", " "): getattr(report, name) for name in COUNTERS[2:]}
     return {
         "address": as_text(redact(_address(entry.identity))),
         "state": _source_state(seen, entry),
@@ -187,7 +185,7 @@ def _source(seen: Survey, entry: Entry, ledger: Ledger) -> dict[str, Any]:
         "seen_s": seen_s,
         "promised_s": report.promised_s,
         "end_reason": report.end_reason,
-        "repairs": {name: count for name, count in repairs.items() if count},
+        "repairs": report.repairs,
     }
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtake.answer import Answer
 from longtake.cli.names import as_text, shown
-from longtake.streaming.report import COUNTERS
 from longtake.ui.view import clock, span, timeline
 
 if TYPE_CHECKING:
@@ -102,14 +101,8 @@ def _source_json(watch: Watch) -> dict[str, Any]:
         "promised_s": report.promised_s,
         "end_reason": report.end_reason,
         "decoded": report.decoded,
-        "repairs": repairs(watch),
+        "repairs": report.repairs,
     }
-
-
-def repairs(watch: Watch) -> dict[str, int]:
-    """What was wrong with the source and mended, counted; only what happened."""
-    counts = {name: getattr(watch.report, name) for name in COUNTERS[2:]}
-    return {name.replace("_", " "): count for name, count in counts.items() if count}
 
 
 def answer_json(told: Told) -> dict[str, Any]:

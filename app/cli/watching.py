@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtake.cli.common import common, say
-from longtake.cli.show import repairs
 from longtake.engine import Engine
 from longtake.memory.folder import CATALOG
 from longtake.streaming.sources import find_path
@@ -135,9 +134,9 @@ def _tell(watch: Watch) -> None:
     if not report.complete:
         promised = f" of {clock(report.promised_s)}" if report.promised_s else ""
         say(f"{watch.address}: {report.end_reason}; seen to {clock(report.ended_s or 0)}{promised}")
-    mended = repairs(watch)
-    if mended:
-        say(f"{watch.address}: " + ", ".join(f"{n} {name}" for name, n in mended.items()))
+    if report.repairs:
+        mended = ", ".join(f"{count} {name}" for name, count in report.repairs.items())
+        say(f"{watch.address}: {mended}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class Dialogues:
     def turns(self, name: str | None) -> Turns:
         """Questions and answers of a conversation, oldest first; None has none."""
         with self._lock:
-            return self._turns.get(name, ()) if name else ()
+            return () if name is None else self._turns.get(name, ())
 
     def add(self, name: str, question: str, answer: str) -> None:
         """The conversation becomes the newest; the oldest beyond the bound is forgotten."""

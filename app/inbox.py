@@ -28,7 +28,8 @@ class Inbox:
 
     Args:
         capacity: frames that may wait, of read and of pushed ones each.
-        on_frame: called after each frame that came in, no lock held.
+        on_frame: called after each frame that came in; for pushed ones while the inbox's lock is
+            held, so it must not come back here.
     """
 
     def __init__(self, capacity: int, on_frame: Callable[[], None]) -> None:

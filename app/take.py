@@ -212,6 +212,8 @@ class Take:
         self._check_open()
         if not question.strip():
             raise ValueError("the question is empty: ask something")
+        if any("\ud800" <= letter <= "\udfff" for letter in question):  # as Python keeps odd bytes
+            raise ValueError("the question holds bytes that are no UTF-8: type it as text")
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k={top_k}: must be at least 1")
         if deadline_s is not None and not deadline_s >= 0:

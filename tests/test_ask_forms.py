@@ -120,6 +120,13 @@ def test_subtitles_are_in_time_order_and_last_as_long_as_their_frames() -> None:
     assert srt([], 1.0) == ""
 
 
+def test_subtitles_count_from_where_their_video_began() -> None:
+    moments = (Moment(2.0, 3.0, 0.5), Moment(9.0, 12.0, 0.3), Moment(20.0, 21.0, 0.2))
+    answer = Answer("what?", "that", moments, 0.0, 0.0, 1.0, False, Timings(0, 0, 0, 1))
+    times = [line for line in srt([answer], 1.0, begin_s=10.0).splitlines() if "-->" in line]
+    assert times == ["00:00:00,000 --> 00:00:03,000", "00:00:10,000 --> 00:00:12,000"]
+
+
 def test_one_form_at_a_time(ask: Run, clips: list[Path]) -> None:
     code, out, err = ask(clips[0], "what?", "--json", "--srt")
     assert (code, out) == (cli.USAGE, "") and "--json and --srt" in err

@@ -62,7 +62,9 @@ def ask(
 
     longtake ask --memory runs/street --at 2:00 "was there a red ring?"
 
-    longtake ask monday.mp4 tuesday.mp4 "when was the star there?" --srt > answers.srt
+    longtake ask monday.mp4 tuesday.mp4 "was there a blue star?" "what colour was the ring?"
+
+    longtake ask street.mp4 "was there a blue star?" --srt > street.srt
 
     ffmpeg -i rec.avi -f matroska - | longtake ask - "what shape was green?" --json
     """
@@ -75,20 +77,18 @@ def ask(
     return run_ask.run(
         run_ask.Request(
             words=tuple(words or ()),
-            settings=flags.settings(
-                {
-                    "model": model,
-                    "device": device,
-                    "dtype": dtype,
-                    "take.fps": fps,
-                    "take.window_s": window,
-                    "take.top_k": top_k,
-                    "memory.ram_bytes": ram_bytes,
-                    "memory.disk_bytes": disk_bytes,
-                    "decoding.temperature": temperature,
-                    "decoding.top_p": top_p,
-                    "decoding.seed": seed,
-                }
+            settings=flags.take_settings(
+                model=model,
+                device=device,
+                dtype=dtype,
+                fps=fps,
+                window=window,
+                top_k=top_k,
+                ram_bytes=ram_bytes,
+                disk_bytes=disk_bytes,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
             ),
             memory=memory,
             start_s=flags.seconds("--from", start),

@@ -57,20 +57,18 @@ def chat(
     return run_chat.run(
         run_chat.Request(
             videos=tuple(videos or ()),
-            settings=flags.settings(
-                {
-                    "model": model,
-                    "device": device,
-                    "dtype": dtype,
-                    "take.fps": fps,
-                    "take.window_s": window,
-                    "take.top_k": top_k,
-                    "memory.ram_bytes": ram_bytes,
-                    "memory.disk_bytes": disk_bytes,
-                    "decoding.temperature": temperature,
-                    "decoding.top_p": top_p,
-                    "decoding.seed": seed,
-                }
+            settings=flags.take_settings(
+                model=model,
+                device=device,
+                dtype=dtype,
+                fps=fps,
+                window=window,
+                top_k=top_k,
+                ram_bytes=ram_bytes,
+                disk_bytes=disk_bytes,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
             ),
             memory=memory,
             start_s=flags.seconds("--from", start),

@@ -9,9 +9,10 @@ import difflib
 import json
 import shlex
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from longtake.take import Take
 
 SCHEMA = "longtake.chat/1"
+MAX_TOLD = 1000  # answers that /save can write; of all but the last without pictures
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,9 +36,19 @@ class Chat:
     as_json: bool = False
     between_s: tuple[float, float] | None = None
     at_s: float | None = None
-    told: list[Told] = field(default_factory=list)
+    told: deque[Told] = field(default_factory=lambda: deque(maxlen=MAX_TOLD))  # the newest
+    answers: int = 0  # of this chat, whether still held or not
     saved: set[Path] = field(default_factory=set)  # files that may be written again
     has_ended: bool = False
+
+    def tell(self, told: Told) -> None:
+        """Keep an answer; the one before it gives its pictures back."""
+        if self.told:
+            before = self.told.pop()
+            bare = tuple(replace(m, thumbnail=None) for m in before.answer.evidence)
+            self.told.append(Told(replace(before.answer, evidence=bare), before.pictures))
+        self.told.append(told)
+        self.answers += 1
 
 
 class Command(NamedTuple):
@@ -86,7 +98,7 @@ def _evidence(chat: Chat, words: Sequence[str]) -> None:
     if words:
         folder = Path(words[0]).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = write_pictures(folder, len(chat.told) - 1, told.answer)
+        pictures = write_pictures(folder, chat.answers - 1, told.answer)
     if not told.answer.evidence:
         print("   evidence  none")
     print_evidence(Told(told.answer, pictures), chat.take.stats().newest_s)
@@ -160,7 +172,7 @@ def _stats(chat: Chat, words: Sequence[str]) -> None:
     dropped = ", ".join(f"{count} {reason}" for reason, count in stats.dropped.items() if count)
     if dropped:
         print(f"dropped {dropped}")
-    print(f"answers {len(chat.told)}")
+    print(f"answers {chat.answers}")
 
 
 def _save(chat: Chat, words: Sequence[str]) -> None:

@@ -6,29 +6,30 @@ An unknown error is our own mistake and ends with 1.
 from __future__ import annotations
 
 import os
+import sys
 
-USAGE, CONFIGURATION, SOURCE, MODEL, NOTHING_FOUND, PARTIAL = 2, 3, 4, 5, 6, 7
+USAGE, CONFIGURATION, SOURCE, MODEL, PARTIAL = 2, 3, 4, 5, 7
 INTERRUPTED = 130
 
 
-def exit_code(error: BaseException) -> int:
-    """By where an error comes from."""
-    from longtake.config import ConfigError
-    from longtake.memory.catalog import WrongModel
-    from longtake.memory.record import MemoryFromFuture
-    from longtake.models.base import ModelError
-    from longtake.streaming.errors import SourceError
+_KINDS = (  # module, error, code; the first that fits counts
+    ("longtake.config", "ConfigError", CONFIGURATION),
+    ("longtake.streaming.errors", "SourceError", SOURCE),
+    ("longtake.memory.catalog", "WrongModel", MODEL),
+    ("longtake.models.base", "ModelError", MODEL),
+    ("torch", "OutOfMemoryError", MODEL),
+    ("torch", "AcceleratorError", MODEL),  # since torch 2.8
+    ("longtake.memory.record", "MemoryFromFuture", CONFIGURATION),
+    ("builtins", "ValueError", USAGE),
+    ("builtins", "OSError", CONFIGURATION),
+)
 
-    for kind, code in (
-        (ConfigError, CONFIGURATION),
-        (SourceError, SOURCE),
-        (WrongModel, MODEL),
-        (ModelError, MODEL),
-        (MemoryFromFuture, CONFIGURATION),
-        (ValueError, USAGE),
-        (OSError, CONFIGURATION),
-    ):
-        if isinstance(error, kind):
+
+def exit_code(error: BaseException) -> int:
+    """By where an error comes from: a module that was never imported has raised nothing."""
+    for module, name, code in _KINDS:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
             return code
     return 1
 

@@ -137,3 +137,35 @@ def settings(given: Mapping[str, object]) -> Settings:
     from longtake.config import gather
 
     return gather(config_file(), os.environ, given).settings
+
+
+def take_settings(
+    *,
+    model: str | None,
+    device: str | None,
+    dtype: str | None,
+    fps: float | None,
+    window: float | None,
+    top_k: int | None,
+    ram_bytes: int | None,
+    disk_bytes: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    seed: int | None,
+) -> Settings:
+    """The flags of commands that open a take, by name; see `settings`."""
+    return settings(
+        {
+            "model": model,
+            "device": device,
+            "dtype": dtype,
+            "take.fps": fps,
+            "take.window_s": window,
+            "take.top_k": top_k,
+            "memory.ram_bytes": ram_bytes,
+            "memory.disk_bytes": disk_bytes,
+            "decoding.temperature": temperature,
+            "decoding.top_p": top_p,
+            "decoding.seed": seed,
+        }
+    )

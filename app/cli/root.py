@@ -84,6 +84,9 @@ def _run(arguments: list[str] | None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # typer does not name it in public
+            print(describe(), file=sys.stderr)
+            return USAGE
         context = getattr(error, "ctx", None)
         path = "longtake" if context is None else context.command_path
         return _end(f"{describe()} (see {path} --help)", USAGE)

@@ -59,7 +59,8 @@ def run(request: Request) -> int:
         if request.form == "json":
             print(json.dumps(as_json(take, request.memory, watched, told, is_complete)))
         elif request.form == "srt":
-            print(srt([t.answer for t in told], 1 / take.pace.fps), end="")
+            begin_s = watched[0].watch.offset_s if len(watched) == 1 else 0.0
+            print(srt([t.answer for t in told], 1 / take.pace.fps, begin_s), end="")
     return PARTIAL if request.strict and not is_complete else 0
 
 

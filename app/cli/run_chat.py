@@ -119,7 +119,7 @@ def _ask(chat: Chat, question: str) -> bool:
     answer, is_stopped = _streamed(chat, question)
     told = Told(answer, [])
     if answer.text or not is_stopped:  # as the take remembers it
-        chat.told.append(told)
+        chat.tell(told)
     if chat.as_json:
         print(json.dumps({"schema": SCHEMA, **answer_json(told)}), flush=True)
     else:

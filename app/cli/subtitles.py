@@ -1,4 +1,7 @@
-"""Answers as subtitles: a cue for each moment of evidence, to be seen over the video."""
+"""Answers as subtitles: a cue for each moment of evidence.
+
+Cues count from a time that the caller names, so that they fit over the video that it shows.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ from collections.abc import Sequence
 from longtake.answer import Answer
 
 
-def srt(answers: Sequence[Answer], frame_s: float) -> str:
+def srt(answers: Sequence[Answer], frame_s: float, begin_s: float = 0.0) -> str:
     """SubRip text; cues are in time order.
 
     Args:
         frame_s: how long a frame is shown: a moment ends when its last frame does.
+        begin_s: session time of the subtitles' own 0; what was before it is left out.
     """
     cues = [
-        (moment.start_s, moment.end_s + frame_s, answer)
+        (max(0.0, moment.start_s - begin_s), moment.end_s + frame_s - begin_s, answer)
         for answer in answers
         for moment in answer.evidence
+        if moment.end_s >= begin_s
     ]
     cues.sort(key=lambda cue: cue[:2])
     return "\n".join(

@@ -19,6 +19,7 @@ from longtake.models.families.common import decoder_shape
 from longtake.models.loader import FAMILIES
 from longtake.models.recipe import Recipe, read_recipe, stamp_text
 from longtake.settings import Pace, TakeConfig
+from longtake.wording import one_line
 
 _INDEX = "model.safetensors.index.json"
 
@@ -73,13 +74,19 @@ def read(name: str, folder: Path) -> Checkpoint:
     model_type, weights, stream, trouble = None, None, None, ""
     try:
         config = json.loads((folder / CONFIG).read_text())
-        model_type = config.get("model_type") if isinstance(config, dict) else None
+        said = config.get("model_type") if isinstance(config, dict) else None
+        model_type = _fit_to_show(said) if isinstance(said, str) else None
         weights = read_weights(folder)
         if model_type in FAMILIES:
             stream = read_stream(folder, model_type)
     except Exception as error:  # a foreign folder can be wrong in any way; which is shown
-        trouble = " ".join(str(error).split()) or type(error).__name__
+        trouble = one_line(error)
     return Checkpoint(name, folder, model_type, weights, stream, trouble)
+
+
+def _fit_to_show(text: str) -> str:
+    """JSON may hold halves of characters, which cannot be written anywhere: they are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_weights(folder: Path) -> Weights | None:
@@ -95,7 +102,7 @@ def read_weights(folder: Path) -> Weights | None:
     return Weights(
         sum(map(_parameters, there)),
         sum(file.stat().st_size for file in there),
-        tuple(file.name for file in files if file not in there),
+        tuple(_fit_to_show(file.name) for file in files if file not in there),
     )
 
 

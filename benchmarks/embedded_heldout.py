@@ -36,8 +36,10 @@ from typing import Any, NamedTuple
 import torch
 
 from longtake import Engine, Take
-from longtake.bench.frame import machine
-from longtake.models.decode import Decoding
+from longtake.bench.clip import SCALE
+from longtake.bench.needle import SPOKEN
+from longtake.bench.statistics import wilson
+from longtake.hardware import machine
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.questions import (
     Question,
@@ -56,8 +58,6 @@ NEAR = {"color": 2, "shape": 2, "exist_yes": 2, "exist_no": 2, "foreign": 2}
 FAR_CONDITIONS = ("recall", "oracle", "window", "blind")
 CONDITIONS = ("near", *FAR_CONDITIONS)
 KINDS = ("color", "shape", "exist_yes", "exist_no", "absent", "foreign")
-SCALE = 4
-SPOKEN = Decoding(max_tokens=16)  # twice the longest answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,15 +336,6 @@ class Tally:
             ],
             "mistakes": self.mistakes,
         }
-
-
-def wilson(right: int, asked: int) -> tuple[float, float]:
-    """95 % interval of a share."""
-    z = 1.96
-    share, weight = right / asked, z * z / asked
-    half = z * math.sqrt(share * (1 - share) / asked + weight / (4 * asked))
-    middle = share + weight / 2
-    return (middle - half) / (1 + weight), (middle + half) / (1 + weight)
 
 
 def print_tables(tally: Tally, seeds: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from longtake.models.loader import EMBEDDED, find_folder
@@ -10,9 +10,14 @@ from longtake.models.loader import EMBEDDED, find_folder
 CONFIG = "config.json"  # a folder that has one is a checkpoint
 _DEPTH = 3  # folders looked into below one that was named
 
+LeaveOut = Callable[[Path, OSError], None]
 
-def on_this_machine(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+
+def on_this_machine(folders: Sequence[Path], leave_out: LeaveOut) -> Iterator[tuple[str, Path]]:
     """Names for --model, and folders: the one that ships, the hub's cache, the named folders.
+
+    Args:
+        leave_out: is told of each folder that cannot be looked into, and why.
 
     Raises:
         ValueError: if a named folder is not there.
@@ -21,13 +26,13 @@ def on_this_machine(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
         if not folder.expanduser().is_dir():
             raise ValueError(f"{folder}: no such folder")
     yield EMBEDDED, find_folder(EMBEDDED)
-    yield from _in_the_cache()
+    yield from _in_the_cache(leave_out)
     for folder in folders:
-        for found in _below(folder.expanduser(), _DEPTH):
+        for found in _below(folder.expanduser(), _DEPTH, leave_out):
             yield str(found), found
 
 
-def _in_the_cache() -> Iterator[tuple[str, Path]]:
+def _in_the_cache(leave_out: LeaveOut) -> Iterator[tuple[str, Path]]:
     """Hub ids that were downloaded, each with its newest snapshot.  Asks no network."""
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -35,6 +40,9 @@ def _in_the_cache() -> Iterator[tuple[str, Path]]:
     try:
         cache = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
+        return
+    except OSError as error:  # one private folder in it, and it tells of none
+        leave_out(Path(constants.HF_HUB_CACHE), error)
         return
     for repository in sorted(cache.repos, key=lambda r: r.repo_id):
         if repository.repo_type != "model":
@@ -46,15 +54,17 @@ def _in_the_cache() -> Iterator[tuple[str, Path]]:
             yield repository.repo_id, revisions[0].snapshot_path
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / CONFIG).is_file():
-        yield folder
-        return
-    if depth == 0:
-        return
+def _below(folder: Path, depth: int, leave_out: LeaveOut) -> Iterator[Path]:
     try:
-        inner = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_dir())
-    except PermissionError:
+        is_checkpoint = (folder / CONFIG).is_file()
+        inner = [] if is_checkpoint or depth == 0 else sorted(folder.iterdir())
+    except (NotADirectoryError, FileNotFoundError):  # a file, or a link to nothing
         return
+    except OSError as error:
+        leave_out(folder, error)
+        return
+    if is_checkpoint:
+        yield folder
     for path in inner:
-        yield from _below(path, depth - 1)
+        if path.name[0] != ".":
+            yield from _below(path, depth - 1, leave_out)

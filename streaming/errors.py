@@ -71,11 +71,20 @@ def redact(text: str) -> str:
 
     ``rtsp://user:secret@cam/main?token=abc`` becomes ``rtsp://***@cam/main?token=***``.
     All query values go, as tokens have many names.  Paths without a scheme stay as they are, but
-    for bytes in a file's name that are no text: they come out as ``\\udcff``, which can be printed.
+    for bytes in a file's name that are no text (`printable`).
     """
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = printable(text)
     text = _LOGIN.sub(r"\g<scheme>***@", text)
     return _QUERY.sub(_hide_values, text)
+
+
+def printable(text: str) -> str:
+    """Text that any file or JSON can hold: bytes that are no UTF-8 as ``\\xe9``."""
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character that stands for no byte
+        data = text.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace")
 
 
 def _hide_values(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from longtake import cli
 from longtake.answer import Answer, Moment, Timings
 from longtake.cli.subtitles import srt
 from longtake.cli.words import sort_words
+from tests import checkpoints
 from tests.clips import write_clip
 
 Run = Any
@@ -27,8 +29,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        fixed = ["--model", str(tiny_model), "--fps", "1", "--window", "4"]
+    def call(*words: object, model: Path = tiny_model) -> tuple[int, str, str]:
+        fixed = ["--model", str(model), "--fps", "1", "--window", "4"]
         code = cli.main(["ask", *(str(word) for word in words), *fixed])
         shown = capsys.readouterr()
         return code, shown.out, shown.err
@@ -132,16 +134,52 @@ def test_one_form_at_a_time(ask: Run, clips: list[Path]) -> None:
     assert (code, out) == (cli.USAGE, "") and "--json and --srt" in err
 
 
+@pytest.fixture(scope="module")
+def ending_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, with every token an end: its answers are empty, and whole."""
+    folder = tmp_path_factory.mktemp("ending") / "model"
+    shutil.copytree(tiny_model, folder)
+    ends = {"eos_token_id": list(range(checkpoints.VOCABULARY))}
+    (folder / "generation_config.json").write_text(json.dumps(ends))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cut_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half the bytes of a video that says it is longer."""
+    path = write_clip(tmp_path_factory.mktemp("cut") / "cut.mkv", seconds=12, fps=4)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("is_cut", "is_ending", "expected"),
+    [(False, True, 0), (True, True, cli.PARTIAL), (False, False, cli.PARTIAL)],
+    ids=["nothing is missing", "half the video is missing", "an answer is not whole"],
+)
 def test_strict_ends_with_7_where_something_is_missing(
-    ask: Run, clips: list[Path], tmp_path: Path
+    is_cut: bool,
+    is_ending: bool,
+    expected: int,
+    ask: Run,
+    clips: list[Path],
+    cut_clip: Path,
+    ending_model: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = write_clip(tmp_path / "whole.mkv", seconds=12, fps=4).read_bytes()
-    short = tmp_path / "short.mkv"
-    short.write_bytes(whole[: len(whole) // 2])
-    for flags, expected in (([], 0), (["--strict"], cli.PARTIAL)):
-        code, out, _ = ask(short, "what?", "--json", *flags)
-        assert code == expected
-        assert json.loads(out)["complete"] is False
+    """Each reason alone; without the flag they are only told."""
+    monkeypatch.setenv("LONGTAKE_MAX_TOKENS", "2")  # the tiny model's answers are longer
+    clip, model = cut_clip if is_cut else clips[0], ending_model if is_ending else tiny_model
+    for flags, code in (([], 0), (["--strict"], expected)):
+        got, out, err = ask(clip, "what?", "--json", *flags, model=model)
+        assert got == code, err
+        shown = json.loads(out)
+        assert shown["source"]["complete"] is not is_cut
+        assert shown["answers"][0]["partial"] is not is_ending
+        assert shown["answers"][0]["coverage"] == 1.0
+        assert shown["complete"] is (expected == 0)
 
 
 def test_quiet_says_nothing_beside_the_answer(ask: Run, clips: list[Path], tmp_path: Path) -> None:

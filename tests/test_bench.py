@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import random
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
+import transformers
 
-from longtake import cli
+from longtake import __version__, cli
 from longtake.bench import start
 from longtake.bench.clip import draw, pour
-from longtake.bench.frame import Row, compared, interleave, machine, show
+from longtake.bench.frame import Row, compared, interleave, show
+from longtake.bench.model import Model
 from longtake.bench.plain import Plain
 from longtake.engine import Engine
+from longtake.hardware import machine
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
@@ -38,6 +44,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     write_folder(build_model(), folder)
     return folder
+
+
+def silent(text: str) -> None:
+    """Hears how far a benchmark is."""
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
@@ -96,9 +106,9 @@ def test_streams_of_several_lengths_are_compared_with_the_first(
 
 def test_a_long_stream_is_a_short_clip_again_and_again(untrained: Path, tmp_path: Path) -> None:
     adapter = load(str(untrained))
-    draw(tmp_path / "clip.mp4", 0.5, fps=1.0)
+    draw(tmp_path / "clip.mp4", 0.5, 1.0, silent)
     with Engine(adapter) as engine, engine.open() as take:
-        pour(take, tmp_path / "clip.mp4", frames=75)
+        pour(take, tmp_path / "clip.mp4", 75, silent)
         stats = take.stats()
     assert stats.frames == 75 and stats.dropped == {}
     assert stats.newest_s == 73.0, "the 75th frame waits for the other one of its step"
@@ -144,10 +154,10 @@ def test_the_processes_of_a_start_do_what_their_rows_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Their words, run in this process."""
-    draw(tmp_path / "clip.mp4", 0.5, fps=1.0)
+    draw(tmp_path / "clip.mp4", 0.5, 1.0, silent)
     with Engine(str(untrained)) as engine, engine.open(tmp_path / "memory") as take:
         take.watch(tmp_path / "clip.mp4").wait()
-    found = start.starts(str(untrained), tmp_path / "memory")
+    found = start.starts(Model(str(untrained)), tmp_path / "memory")
     for name in (start.ASK, start.HELP):
         assert found[name].words[1:4] == ("-u", "-m", "longtake")
         assert cli.main(list(found[name].words[4:])) == 0
@@ -209,6 +219,44 @@ def test_the_plain_twin_keeps_a_window_of_the_same_size(untrained: Path) -> None
     assert len(plain.fitting(many[:8], prompt_tokens=20)) == 8
 
 
+SIZES = {"ingest": RUN, "ask": RUN, "start": RUN[2:], "needle": ["--episodes", "1"]}
+
+
+@pytest.mark.parametrize("bench", SIZES)
+def test_the_model_can_come_from_the_environment_or_a_file(
+    bench: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which of them was read is told by what it refuses."""
+    words = ["bench", bench, *SIZES[bench]]
+    file = tmp_path / "config.toml"
+    file.write_text('model = "/in/the/file"\ndtype = "float1"\n')
+    assert cli.main([*words, "--config", str(file), "--dtype", "float32"]) == cli.MODEL
+    assert "/in/the/file" in capsys.readouterr().err
+    assert cli.main([*words, "--config", str(file), "--model", "embedded"]) == cli.MODEL
+    assert "dtype='float1'" in capsys.readouterr().err
+    monkeypatch.setenv("LONGTAKE_MODEL", "/in/the/environment")
+    assert cli.main(words) == cli.MODEL
+    assert "/in/the/environment" in capsys.readouterr().err
+    monkeypatch.setenv("LONGTAKE_DEVICE", "nothing")
+    assert cli.main([*words, "--model", "embedded"]) == cli.MODEL
+    assert "device='nothing'" in capsys.readouterr().err
+    assert cli.main([*words, "--device", "nobody"]) == cli.MODEL
+    assert "device='nobody'" in capsys.readouterr().err
+
+
+def test_the_processes_of_a_start_use_the_device_and_dtype_that_were_asked_for(
+    untrained: Path, tmp_path: Path
+) -> None:
+    found = start.starts(Model(str(untrained), "cpu", "bfloat16"), tmp_path)
+    asked = found[start.ASK].words
+    assert asked[asked.index("--device") + 1] == "cpu"
+    assert asked[asked.index("--dtype") + 1] == "bfloat16"
+    assert found[start.LOAD].words[-3:] == (str(untrained), "cpu", "bfloat16")
+
+
 def test_a_family_without_a_twin_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,10 +277,16 @@ def test_a_size_that_makes_no_sense_is_a_usage_error(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["ingest", "--minutes", "inf"], "minutes=inf: must be at least 0.5"),
+        (["ingest", "--minutes", "nan"], "minutes=nan: must be at least 0.5"),
+        (["ingest", "--minutes", "0.1"], "minutes=0.1: must be at least 0.5"),
+        (["ingest", "--minutes", "-inf"], "minutes=-inf: must be at least 0.5"),
+        (["ingest", "--repeats", "0"], "repeats=0: must be at least 1"),
         (["ask", "--minutes", "10,0.1"], "minutes=0.1: must be at least 0.5"),
         (["ask", "--minutes", "nan"], "minutes=nan: must be at least 0.5"),
         (["ask", "--minutes", "10,an hour"], "'an hour' is not a number"),
         (["ask", "--minutes", "10,10"], "minutes=10, 10: one comes twice"),
+        (["ask", "--repeats", "0"], "repeats=0: must be at least 1"),
         (["decode", "--seconds", "0"], "seconds=0: must be at least 1"),
         (["decode", "--seconds", "inf"], "seconds=inf: must be at least 1"),
         (["decode", "--repeats", "0"], "repeats=0: must be at least 1"),
@@ -240,10 +294,14 @@ def test_a_size_that_makes_no_sense_is_a_usage_error(
     ],
 )
 def test_what_cannot_be_measured_is_told_before_anything_is_loaded(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("LONGTAKE_MODEL", "/nowhere")  # loading it would end with another code
     assert cli.main(["bench", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert capsys.readouterr().err == f"longtake: {said}\n"  # and no note: nothing was drawn
 
 
 def test_a_table_names_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +316,7 @@ def test_runs_take_turns_and_the_first_does_not_count() -> None:
         order.append(name)
         return float(len(order))
 
-    found = interleave({n: lambda n=n: job(n) for n in "AB"}, 2, lambda text: None)  # type: ignore[misc]
+    found = interleave({n: lambda n=n: job(n) for n in "AB"}, 2, silent)  # type: ignore[misc]
     assert order == ["A", "B"] * 3
     assert found == {"A": [3.0, 5.0], "B": [4.0, 6.0]}
 
@@ -271,4 +329,16 @@ def test_only_like_is_compared_with_like() -> None:
 
 
 def test_the_machine_is_named() -> None:
-    assert all(str(value) for value in machine().values())
+    found = machine()
+    cpu, cores, system = found.pop("cpu"), found.pop("cores"), str(found.pop("os"))
+    assert isinstance(cpu, str) and cpu.strip()
+    if sys.platform == "linux":
+        assert cores == len(os.sched_getaffinity(0))
+        assert system.startswith("Linux-") and platform.release().partition("-")[0] in system
+    assert found == {
+        "python": sys.version.split()[0],
+        "longtake": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "av": av.__version__,
+    }

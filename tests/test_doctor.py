@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import subprocess
 import sys
+import tempfile
+import tomllib
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +20,17 @@ import torch
 
 from longtake import cli
 from longtake.cli.run_doctor import exit_code, lines
+from longtake.cli.run_doctor import run as doctor
 from longtake.doctor import checkup, parity
 from longtake.doctor import machine as checks_machine
 from longtake.doctor import media as checks_media
-from longtake.doctor.checks import Check, look
-from longtake.doctor.machine import Devices, Gpu, Part
+from longtake.doctor import memory as checks_memory
+from longtake.doctor import model as checks_model
+from longtake.doctor import parts as checks_parts
+from longtake.doctor.checks import OF_THE_MODEL, Check, look
+from longtake.doctor.machine import Devices, Gpu
 from longtake.doctor.parity import TOLERANCE, Heard, Parity
+from longtake.doctor.parts import NEEDED, OPTIONAL, Library, Part
 from longtake.memory.folder import CATALOG
 from longtake.memory.store import Store
 from longtake.models.loader import load
@@ -218,6 +228,102 @@ def test_help_needs_no_torch() -> None:
         assert flag in done.stdout
 
 
+# ------------------------------------------------------------------ the parts
+
+WITHOUT_CV2 = """
+import importlib.metadata, sys
+
+class NoOpenCV:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "cv2":
+            raise ImportError("there is no cv2 here")
+
+def version(name, known=importlib.metadata.version):
+    if name.startswith("opencv"):
+        raise importlib.metadata.PackageNotFoundError(name)
+    return known(name)
+
+sys.meta_path.insert(0, NoOpenCV())
+importlib.metadata.version = version
+from longtake import cli
+code = cli.main(["doctor", *sys.argv[1:]])
+assert not sys.modules.keys() & {"torch", "transformers", "av", "cv2", "numpy", "safetensors"}
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--json", "--model", "embedded")])
+def test_without_a_needed_library_the_parts_are_shown_and_nothing_is_imported(
+    words: tuple[str, ...],
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CV2, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (cli.CONFIGURATION, "")
+    if words:
+        assert state_of(done.stdout, "opencv")["advice"] == "pip install opencv-python"
+        assert state_of(done.stdout, "torch")["state"] == "ok"
+    else:
+        assert "PROBLEM  opencv" in done.stdout and "-> pip install opencv-python" in done.stdout
+        assert done.stdout.splitlines()[-1].endswith("1 problem, no notes")
+
+
+@pytest.mark.parametrize("library", NEEDED, ids=lambda library: library.module)
+def test_each_needed_library_is_missed(
+    library: Library, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, library.module, None)  # as if it could not be imported
+    # Not through `main`: without typer, or what it stands on, there is no command line
+    code = doctor(model=None, memory=None, device=None, dtype=None, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert code == cli.CONFIGURATION
+    assert [c["name"] for c in shown["checks"] if c["state"] == "problem"] == [library.name]
+    parts = shown["machine"].pop("parts")
+    assert parts[library.name] is None and parts["python"]
+    assert {c["name"] for c in shown["checks"]} == set(parts)
+    assert (shown["machine"], shown["kernels"]) == ({}, [])
+    assert all(shown[name] is None for name in ("memory", "media", "model", "parity"))
+
+
+def test_a_library_that_is_there_and_broken_is_a_problem(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "longtake.doctor.checkup", None)  # its imports fail
+    code, out, err = run("--json")
+    assert code == cli.CONFIGURATION and "Traceback" not in err
+    assert "import of longtake.doctor.checkup" in state_of(out, "parts")["value"]
+    assert state_of(out, "torch")["state"] == "ok" and json.loads(out)["media"] is None
+
+
+def test_what_is_needed_is_what_the_project_depends_on() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    named = [re.split(r"[^\w-]", dependency)[0] for dependency in project["dependencies"]]
+    assert sorted(named) == sorted(library.distributions[0] for library in NEEDED)
+
+
+def test_only_a_needed_library_is_a_problem_and_what_does_nothing_yet_is_no_advice() -> None:
+    missing = [
+        Part("torch", None, True, "pip install torch"),
+        *(Part(one.name, None, False, one.advice, one.remark) for one in OPTIONAL),
+    ]
+    shown = {c.name: c for c in checks_parts.judge_parts(tuple(missing))}
+    states = {name: check.state for name, check in shown.items()}
+    assert states == {"torch": "problem", "faiss": "note", "triton": "ok", "gradio": "ok"}
+    for name in ("triton", "gradio"):
+        assert "not used yet" in shown[name].value and not shown[name].advice
+    there = (Part("triton", "3.2", False, "", "not used yet"),)
+    assert [c.value for c in checks_parts.judge_parts(there)] == ["3.2; not used yet"]
+
+
+def test_a_library_without_a_distribution_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks_parts, "version", unknown)
+    by_name = {part.name: part.version for part in checks_parts.find_parts()}
+    assert by_name["opencv"] == "of unknown version"
+
+
 # ------------------------------------------------------------------ the memory folder
 
 
@@ -271,22 +377,92 @@ def test_the_current_directory_is_only_noted(
     assert code == cli.CONFIGURATION and state_of(out, "folder")["state"] == "problem"
 
 
+def test_names_that_are_no_text_are_shown_escaped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_media: None
+) -> None:
+    odd = tmp_path / os.fsdecode(b"od\xe9d")
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    with Store.open(odd, **MODEL) as store:
+        put(store, 0)
+    code, out, err = run("--memory", odd, "--json")
+    assert (code, err) == (0, "")
+    shown, escaped = json.loads(out), f"{tmp_path}/od\\xe9d"
+    assert shown["memory"]["folder"] == shown["machine"]["temp_folder"] == escaped
+    assert state_of(out, "folder")["value"] == f"{escaped}, writable"
+    code, out, _ = run("--memory", odd)
+    assert code == 0 and out.count(escaped) == 2
+
+
+def test_configuration_at_an_odd_place_is_shown_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / os.fsdecode(b"od\xe9d.toml")
+    odd.write_text("device = 'cpu'\n")
+    escaped = f"{tmp_path}/od\\xe9d.toml"
+    assert cli.main(["config", "show", "--json", "--config", str(odd)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["file"] == escaped
+    assert shown["values"]["device"]["origin"] == f"{escaped} line 1"
+    assert cli.main(["config", "show", "--config", str(odd)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"# {escaped}\n") and f"# {escaped} line 1\n" in out
+
+
 # ------------------------------------------------------------------ single checks
 
 
-def test_a_part_that_fails_is_a_problem_and_stops_no_other(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise OSError("no driver at rtsp://anna:secret@cam/main")
+FINDERS = (  # room, what looks, the line that says that it failed, a line that it finds
+    (checks_parts, "find_parts", "parts", "python"),
+    (checks_machine, "find_machine", "machine", "system"),
+    (checks_machine, "find_devices", "device", "dtype"),
+    (checks_machine, "find_kernels", "kernels", "attend"),
+    (checks_memory, "find", "memory", "room"),
+    (checks_media, "find_media", "media", "protocols"),
+    (checks_media, "find_cameras", "cameras", "OpenCV's ways"),
+    (checks_model, "find_model", "model", "seeing"),
+    (checks_model, "find_parity", "model", "parity"),
+)
 
-    monkeypatch.setattr(checks_media, "find_cameras", fail)
-    code, out, err = run("--memory", tmp_path, "--json")
-    assert code == cli.CONFIGURATION and "Traceback" not in err
-    check = state_of(out, "cameras")
-    assert check["state"] == "problem" and check["advice"]
-    assert "no driver" in check["value"] and "secret" not in out
-    assert state_of(out, "decoders")["state"] == "ok"
+
+@pytest.mark.parametrize(("room", "finder", "line", "lost"), FINDERS, ids=[f[1] for f in FINDERS])
+def test_what_fails_is_a_problem_and_stops_no_other(
+    room: Any,
+    finder: str,
+    line: str,
+    lost: str,
+    run: Run,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "no driver", "rtsp://anna:secret@cam/main")
+
+    monkeypatch.setattr(room, finder, fail)
+    code, out, err = run("--model", tiny_model, "--memory", tmp_path, "--device", "cpu", "--json")
+    assert code == (cli.MODEL if line in OF_THE_MODEL else cli.CONFIGURATION)
+    assert "Traceback" not in err and "secret" not in out
+    checks = json.loads(out)["checks"]
+    (problem,) = (check for check in checks if check["state"] == "problem")
+    assert (problem["name"], problem["value"]) == (line, "rtsp://***@cam/main: no driver")
+    assert problem["advice"]
+    others = {known for *_, known in FINDERS} - {lost}
+    if finder == "find_model":
+        others -= {"parity"}  # nothing to compare
+    found = {check["name"] for check in checks if check["state"] != "problem"}
+    assert others <= found and lost not in found
+
+
+def test_every_finder_is_made_to_fail_above() -> None:
+    rooms = {module.__name__: module for module, *_ in FINDERS}
+    there = {
+        (room, name)
+        for room, module in rooms.items()
+        for name, value in vars(module).items()
+        if name.split("_")[0] == "find" and getattr(value, "__module__", None) == room
+    }
+    assert there == {(module.__name__, name) for module, name, *_ in FINDERS}
 
 
 def test_interrupting_is_no_finding() -> None:
@@ -318,11 +494,6 @@ def test_a_camera_that_may_not_be_opened_is_noted() -> None:
     )
     first = next(iter(checks_media.judge_cameras(cameras)))
     assert first.state == "note" and "C920" in first.value and "video" in first.advice
-
-
-def test_a_missing_part_is_a_problem_only_where_it_is_needed() -> None:
-    parts = (Part("torch", None, True), Part("triton", None, False, "for kernels on CUDA"))
-    assert [c.state for c in checks_machine.judge_parts(parts)] == ["problem", "note"]
 
 
 def test_every_gpu_is_a_line() -> None:

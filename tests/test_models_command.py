@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,75 @@ def test_what_cannot_be_read_is_a_line_and_no_end(
     model = json.loads(out)["models"][1]
     assert model["window_bytes"] is None
     assert model["trouble"] or model["family"] is None
+
+
+def test_names_that_are_no_text_are_shown_escaped(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"od\xe9d")
+    shutil.copytree(tiny_model, odd)
+    escaped = f"{tmp_path}/od\\xe9d"
+    code, out, err = run(odd, "--json")
+    model = json.loads(out)["models"][1]
+    assert (code, err) == (0, "")
+    assert model["name"] == model["folder"] == escaped
+    code, out, err = run(odd)
+    assert (code, err) == (0, "") and f"\n  {escaped}\n" in out
+
+
+@pytest.mark.parametrize("said", ["[1]", "{}", "7", '"od\\ud800d"'])
+def test_a_model_type_of_any_kind_is_shown(run: Run, tmp_path: Path, said: str) -> None:
+    (tmp_path / "config.json").write_text(f'{{"model_type": {said}}}')
+    index = {"weight_map": {"a": "\ud800.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert run(tmp_path)[0] == 0
+    code, out, err = run(tmp_path, "--json")
+    model = json.loads(out)["models"][1]
+    assert (code, err, model["family"]) == (0, "", None)
+    assert model["model_type"] == ("od\\ud800d" if "ud800" in said else None)
+    assert model["missing"] == ["\\ud800.safetensors"]
+
+
+@pytest.mark.parametrize("method", ["is_file", "iterdir"])
+def test_a_private_folder_is_left_out_and_told(
+    run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """As root nothing is private: what the system says to others is said here."""
+    private = tmp_path / "homes" / "a private one"
+    (private / "inner").mkdir(parents=True)
+    shutil.copytree(tiny_model, tmp_path / "homes" / "tiny")
+    look: Any = getattr(Path, method)
+
+    def refuse(path: Path) -> Any:
+        if path == private or path.parent == private:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(Path, method, refuse)
+    told = f"longtake: {private}: left out (Permission denied)\n"
+    code, out, err = run(tmp_path / "homes", "--json")
+    assert (code, err) == (0, told)
+    assert [Path(m["name"]).name for m in json.loads(out)["models"]] == ["embedded", "tiny"]
+    assert run(private)[2] == told, "and it is not said to hold none"
+    assert run(private, "-q")[2] == ""
+
+
+def test_a_cache_that_may_not_be_read_is_left_out_and_told(
+    run: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(cache / "models--a--b"))
+
+    monkeypatch.setattr("huggingface_hub.scan_cache_dir", refuse)
+    code, _, err = run()
+    assert (code, err) == (0, f"longtake: {cache}: left out (Permission denied)\n")
+
+
+def test_files_and_dead_links_are_no_folders(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+    code, _, err = run(tmp_path)
+    assert code == 0 and "left out" not in err and "holds no checkpoint" in err
 
 
 def test_a_folder_without_a_checkpoint_is_a_note(run: Run, tmp_path: Path) -> None:

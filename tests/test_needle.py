@@ -17,17 +17,19 @@ import torch
 from longtake import Engine, Take, cli
 from longtake.answer import Answer
 from longtake.bench import needle as bench
+from longtake.bench import needle_streams
 from longtake.bench.needle_score import CONDITIONS, TOGETHER, Ranked, Tally, Verdict
 from longtake.bench.needle_streams import (
     KINDS,
     Grid,
     Needle,
     Plan,
-    distances,
+    Stream,
     make_stream,
     make_streams,
 )
 from longtake.bench.statistics import wilson
+from longtake.cli.bench import distances
 from longtake.models.base import ModelError
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
@@ -50,7 +52,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan(**changes: Any) -> Plan:
-    values = {"model": "embedded", "seed": 1, "episodes": 2, "distances_s": (8.0,), "top_k": TOP_K}
+    values: dict[str, Any] = {"seed": 1, "episodes": 2, "distances_s": (8.0,), "top_k": TOP_K}
     return Plan(**(values | changes))
 
 
@@ -378,7 +380,8 @@ def test_the_object_has_its_documented_shape_and_a_seed_gives_it_again(
     for group in (*found["by_type"].values(), *found["by_distance"].values()):
         assert set(group) == set(CONDITIONS)
         assert all(set(cell) == {"accuracy", "low", "high", "n"} for cell in group.values())
-    assert found["n"]["questions"] == found["n"]["full"] == 4 and found["n"]["complete"] is True
+    assert found["n"]["questions"] == found["n"]["full"] == found["n"]["planned"] == 4
+    assert found["n"]["complete"] is True
     assert found["n"]["recall_at_k"] == 3
     assert run(capsys, *words) == found
 
@@ -399,12 +402,41 @@ def test_what_is_done_is_shown_when_interrupted(
     assert cli.main([*words, "--json"]) == cli.INTERRUPTED
     found = json.loads(capsys.readouterr().out)
     assert found["n"]["complete"] is False and found["n"]["streams"] == 1
+    assert found["n"]["questions"] < found["n"]["planned"] == 12
     assert found["accuracy"]["full"] is None and found["intervals"]["full"] is None
     assert cli.main(words) == cli.INTERRUPTED
     assert capsys.readouterr().out == "", "nothing was done"
     seen.clear()
     assert cli.main(words) == cli.INTERRUPTED
     assert "Partial" in capsys.readouterr().out
+
+
+def test_fewer_questions_than_planned_are_told(
+    untrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Films that end before most things have come leave no place for them."""
+    monkeypatch.setattr(needle_streams, "LEAD_S", 80)
+    monkeypatch.setattr(bench.Bench, "judge", answered_right)
+    words = ["bench", "needle", "--model", str(untrained), "--episodes", "4", "--distance", "8s"]
+    assert cli.main([*words, "--json"]) == 0
+    shown = capsys.readouterr()
+    count = json.loads(shown.out)["n"]
+    assert 0 < count["questions"] < count["planned"] == 12
+    assert count["complete"] is True, "nothing interrupted it"
+    told = f"only {count['questions']} of 12 questions could be made"
+    assert told in shown.err.splitlines()[-1]
+    assert cli.main([*words, "-q"]) == 0
+    assert f"- questions: {count['questions']} of 12 planned" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setattr(bench.Bench, "judge", answered_right)
+    assert cli.main(words) == 0
+    shown = capsys.readouterr()
+    assert "could be made" not in shown.err and "- questions: 12 of 12 planned" in shown.out
+
+
+def answered_right(self: bench.Bench, stream: Stream) -> tuple[list[Verdict], list[Ranked]]:
+    """As `Bench.judge`, without a film or a model."""
+    return [Verdict(n, "recall", n.answer) for n in stream.needles], []
 
 
 @pytest.mark.parametrize("version", [None, 77])
@@ -439,8 +471,8 @@ def test_a_model_that_never_saw_the_world_is_refused(tmp_path: Path) -> None:
         (["--distance", "8s,-2s"], "must be seconds"),
         (["--distance", "8s,,16s"], "must be seconds"),
         (["--distance", "far"], "far"),
-        (["--episodes", "0"], "--episodes 0: must be at least 1"),
-        (["--top-k", "0"], "--top-k 0: must be at least 1"),
+        (["--episodes", "0"], "episodes=0: must be at least 1"),
+        (["--top-k", "0"], "top_k=0: must be at least 1"),
         (["--seed", "x"], "'x' is not a whole number"),
     ],
 )

@@ -20,6 +20,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "memory": frozenset({"kernels"}),
     "app": frozenset({"ui", "streaming", "kernels", "models", "memory"}),
 }
+# the command line knows every room of `app`; of them this alone knows it
+KNOWS_THE_COMMAND_LINE = Path("app/__main__.py")
 # what samples may import of ours: the public names, and the world the embedded model knows
 SAMPLES_MAY = tuple(f"longtake.models.embedded.{m}" for m in ("world", "questions", "filming"))
 
@@ -77,7 +79,17 @@ def wrong_imports(source: str, path: Path) -> list[str]:
                 wrong.append(f"{path}: imports {name}: samples use the public face only")
         elif target != room and target not in ARROWS[room]:
             wrong.append(f"{path}: imports {name}: {room} may not know {target}")
+        elif is_of_the_command_line(name) and not may_know_the_command_line(path):
+            wrong.append(f"{path}: imports {name}: only app/cli and {KNOWS_THE_COMMAND_LINE} may")
     return wrong
+
+
+def is_of_the_command_line(name: str) -> bool:
+    return f"{name}.".startswith("longtake.cli.")
+
+
+def may_know_the_command_line(path: Path) -> bool:
+    return path.parts[:2] == ("app", "cli") or path == KNOWS_THE_COMMAND_LINE
 
 
 def python_files() -> list[Path]:
@@ -104,7 +116,14 @@ def test_every_arrow_points_down() -> None:
         ("kernels/pool.py", "from longtake.memory.chunk import Chunk"),
         ("memory/store.py", "import importlib\nimportlib.import_module('longtake.models')"),
         ("app/take.py", "from streaming.frame import Frame"),
+        ("app/bench/ask.py", "from longtake.cli.common import say"),
+        ("app/bench/needle_streams.py", "from ..cli.flags import seconds"),
+        ("app/doctor/machine.py", "def late():\n    from longtake import cli"),
+        ("app/take.py", "import longtake.cli"),
+        ("app/__init__.py", "from .cli import main"),
+        ("memory/store.py", "from longtake.cli.common import say"),
         ("samples/ask.py", "from longtake.engine import Engine"),
+        ("samples/ask.py", "from longtake.cli import main"),
         ("samples/ask.py", "from longtake.models.embedded import network"),
         ("samples/ask.py", "from longtake.models.embedded.worldly import x"),
     ],
@@ -120,6 +139,9 @@ def test_a_wrong_arrow_is_seen(path: str, source: str) -> None:
         ("memory/codecs/kivi.py", "from longtake.kernels import pack\nfrom . import raw"),
         ("memory/__init__.py", "from .chunk import Chunk"),
         ("models/families/qwen.py", "from ..base import Adapter\nimport torch"),
+        ("app/__main__.py", "from longtake.cli import main"),
+        ("app/cli/bench.py", "from longtake.cli import flags\nfrom longtake.bench import ask"),
+        ("app/take.py", "from longtake.climate import warm"),
         ("samples/ask.py", "import longtake\nfrom longtake import Engine, open"),
         ("samples/make.py", "from longtake.models.embedded.world import World"),
         ("samples/make.py", "from longtake.models.embedded import world, questions"),

@@ -6,7 +6,6 @@ goes to all of them in turn.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from longtake.bench.clip import SEED, draw, pour
+from longtake.bench.clip import SEED, check_minutes, draw, pour
 from longtake.bench.frame import (
     Row,
+    Say,
     check_repeats,
     compared,
     interleave,
@@ -27,9 +27,8 @@ from longtake.bench.frame import (
     show,
     timed,
 )
+from longtake.bench.model import Model
 from longtake.bench.plain import Plain
-from longtake.cli.common import say
-from longtake.engine import Engine
 from longtake.memory.index import make_index
 from longtake.memory.recall import shares
 from longtake.models.base import Adapter
@@ -43,7 +42,7 @@ DRAWN_MINUTES = 60.0  # a longer stream is this film again and again: drawing ta
 Timed = dict[str, list[float]]  # seconds of each question, by what they were spent on
 
 
-def run(model: str, lengths_min: Sequence[float], repeats: int, as_json: bool) -> None:
+def run(model: Model, lengths_min: Sequence[float], repeats: int, as_json: bool, say: Say) -> None:
     """Ask about drawn streams in memory, beside encoding the first of them again.
 
     Args:
@@ -52,29 +51,29 @@ def run(model: str, lengths_min: Sequence[float], repeats: int, as_json: bool) -
     Raises: as `bench.ingest.run`.
     """
     _check(lengths_min, repeats)
-    with TemporaryDirectory(prefix="longtake-bench-") as home, Engine(model) as engine:
+    with TemporaryDirectory(prefix="longtake-bench-") as home, model.engine() as engine:
         clip, fps = Path(home) / "clip.mp4", engine.adapter.recipe.fps
-        film = draw(clip, min(lengths_min[0], DRAWN_MINUTES), fps)
-        plain = Plain(engine.adapter, model)
+        film = draw(clip, min(lengths_min[0], DRAWN_MINUTES), fps, say)
+        plain = Plain(engine.adapter, model.name)
         with ExitStack() as stack:
             takes: dict[float, Take] = {}
             for minutes in lengths_min:
                 say(f"taking in {minutes:g} min")
                 memory = Path(home) / f"memory-{minutes:g}"
                 takes[minutes] = stack.enter_context(engine.open(memory))
-                pour(takes[minutes], clip, round(minutes * 60 * fps))
+                pour(takes[minutes], clip, round(minutes * 60 * fps), say)
             asked = _questions(film, repeats)
             images = [image for _, image in film.frames(fps)]
             whole = plain.fitting(images, max(len(plain.prompt(q.text)) for q in asked))
             pixels = plain.pixels(whole)
-            spent, plain_s = _ask_in_turn(takes, asked, partial(plain.first_token, pixels))
+            spent, plain_s = _ask_in_turn(takes, asked, partial(plain.first_token, pixels), say)
             chunks = {minutes: take.stats().chunks for minutes, take in takes.items()}
             top_k = takes[lengths_min[0]].pace.top_k
         search_s = _search(engine.adapter, chunks, top_k, repeats)
     sizes = {
         "stream": ", ".join(f"{m * 60:g} s ({n} chunks in memory)" for m, n in chunks.items())
         + f", at {fps:g} frames/s; {film.seconds} s drawn, again and again",
-        "model": f"{model}, {engine.adapter.dtype}, {engine.adapter.device}",
+        "model": f"{model.name}, {engine.adapter.dtype}, {engine.adapter.device}",
         "threads": torch.get_num_threads(),
         "questions": f"{repeats}, interleaved with the plain twin; medians",
         "recalled": f"{top_k} chunks a layer",
@@ -87,8 +86,7 @@ def run(model: str, lengths_min: Sequence[float], repeats: int, as_json: bool) -
 
 def _check(lengths_min: Sequence[float], repeats: int) -> None:
     for minutes in lengths_min:
-        if not (math.isfinite(minutes) and minutes >= 0.5):
-            raise ValueError(f"minutes={minutes:g}: must be at least 0.5")
+        check_minutes(minutes)
     if len(set(lengths_min)) < len(lengths_min):
         raise ValueError(f"minutes={', '.join(f'{m:g}' for m in lengths_min)}: one comes twice")
     check_repeats(repeats)
@@ -122,7 +120,10 @@ def _questions(film: Film, count: int) -> list[Question]:
 
 
 def _ask_in_turn(
-    takes: Mapping[float, Take], asked: Sequence[Question], plain: Callable[[str], object]
+    takes: Mapping[float, Take],
+    asked: Sequence[Question],
+    plain: Callable[[str], object],
+    say: Say,
 ) -> tuple[dict[float, Timed], list[float]]:
     """Each question to every take, and each time to the plain twin; the first once more before,
     uncounted.

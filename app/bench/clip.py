@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtake.cli.common import say
+from longtake.bench.frame import Say
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.world import Film, long_film
 from longtake.settings import TakeConfig
@@ -23,17 +24,22 @@ SEED = 1
 SCALE = 4  # 384 x 384 pixels
 
 
-def draw(clip: Path, minutes: float, fps: float) -> Film:
-    seconds = round(minutes * 60)
-    if seconds < 30:
+def check_minutes(minutes: float) -> None:
+    """Raises ValueError for a length that cannot be drawn."""
+    if not (math.isfinite(minutes) and minutes >= 0.5):
         raise ValueError(f"minutes={minutes:g}: must be at least 0.5")
+
+
+def draw(clip: Path, minutes: float, fps: float, say: Say) -> Film:
+    check_minutes(minutes)
+    seconds = round(minutes * 60)
     say(f"drawing {seconds} s")
     film = long_film(random.Random(SEED), seconds)
     write_film(film, clip, fps=fps, scale=SCALE)
     return film
 
 
-def pour(take: Take, clip: Path, frames: int) -> None:
+def pour(take: Take, clip: Path, frames: int, say: Say) -> None:
     """Push the clip's frames into a take, again and again, until there are so many.
 
     Times go on rising from one round to the next.  Says every tenth of it how far it is.

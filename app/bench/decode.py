@@ -19,8 +19,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.bench.frame import Row, check_repeats, compared, interleave, median, show, timed
-from longtake.cli.common import say
+from longtake.bench.frame import (
+    Row,
+    Say,
+    check_repeats,
+    compared,
+    interleave,
+    median,
+    show,
+    timed,
+)
 from longtake.memory.config import MemoryConfig
 from longtake.streaming.sources import open_source
 
@@ -32,7 +40,7 @@ SEED = 1
 OURS, THEIRS, THEIR_START = "decode and sample", "ffmpeg, the same", "  of it its start"
 
 
-def run(seconds: float, repeats: int, as_json: bool) -> None:
+def run(seconds: float, repeats: int, as_json: bool, say: Say) -> None:
     """Decode a file and keep one picture a second; ffmpeg with its default threads, where it is.
 
     Raises:
@@ -46,7 +54,7 @@ def run(seconds: float, repeats: int, as_json: bool) -> None:
         say("no ffmpeg on this machine: our own row alone, without a ratio (install ffmpeg)")
     with TemporaryDirectory(prefix="longtake-bench-") as home:
         clip = Path(home) / "clip.mp4"
-        frames = _write_clip(clip, seconds)
+        frames = _write_clip(clip, seconds, say)
         kept = _read(clip)
         width, height = kept[0]
         jobs: dict[str, Callable[[], float]] = {OURS: lambda: timed(lambda: _read(clip))}
@@ -112,7 +120,7 @@ def _dotted(parts: Iterable[object]) -> str:
 # -------------------------------------------------------------------- the clip
 
 
-def _write_clip(path: Path, seconds: float) -> int:
+def _write_clip(path: Path, seconds: float, say: Say) -> int:
     """Encode the pan; the number of its frames."""
     frames = round(seconds * RATE)
     say(f"drawing {frames / RATE:g} s of {WIDTH} x {HEIGHT}")

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine, rows of results, fair repeats, how they are shown.
+"""What every benchmark shares: rows of results, fair repeats, how they are shown.
 
 Knows nothing of what is measured.
 """
@@ -6,20 +6,16 @@ Knows nothing of what is measured.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
 
-from longtake import __version__
+from longtake.hardware import machine
 
 SCHEMA = "longtake.bench/1"
-_LIBRARIES = ("torch", "transformers", "av")
+
+Say = Callable[[str], None]  # is told how far a benchmark is
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +36,6 @@ def compared(name: str, value: float, unit: str, reference: Row) -> Row:
     return Row(name, value, unit, value / reference.value, reference.name)
 
 
-def machine() -> dict[str, str | int]:
-    """Processor, system and versions: what a number means nothing without."""
-    found: dict[str, str | int] = {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
-        "os": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "longtake": __version__,
-    }
-    return found | {name: version(name) for name in _LIBRARIES}
-
-
 def check_repeats(repeats: int) -> None:
     """Raises ValueError for a number of runs that makes no sense."""
     if repeats < 1:
@@ -59,7 +43,7 @@ def check_repeats(repeats: int) -> None:
 
 
 def interleave(
-    jobs: Mapping[str, Callable[[], float]], repeats: int, say: Callable[[str], None]
+    jobs: Mapping[str, Callable[[], float]], repeats: int, say: Say
 ) -> dict[str, list[float]]:
     """Run jobs in turn, A B A B ..., so that what else the machine does meets all alike.
 
@@ -103,12 +87,3 @@ def show(bench: str, sizes: Mapping[str, object], rows: list[Row], as_json: bool
     for row in rows:
         beside = "" if row.ratio is None else f"  = {row.ratio:.3g} x {row.reference}"
         print(f"{row.name:<{width}}  {row.value:>10.4g} {row.unit}{beside}")
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -9,28 +9,38 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from longtake.bench.clip import SCALE, draw
-from longtake.bench.frame import Row, compared, interleave, median, show, timed
+from longtake.bench.clip import SCALE, check_minutes, draw
+from longtake.bench.frame import (
+    Row,
+    Say,
+    check_repeats,
+    compared,
+    interleave,
+    median,
+    show,
+    timed,
+)
+from longtake.bench.model import Model
 from longtake.bench.plain import Plain
-from longtake.cli.common import say
-from longtake.engine import Engine
 from longtake.settings import TakeConfig
 from longtake.streaming.sources import open_source
 
 
-def run(model: str, minutes: float, repeats: int, as_json: bool) -> None:
+def run(model: Model, minutes: float, repeats: int, as_json: bool, say: Say) -> None:
     """Take in a drawn clip with a memory on disk, beside the model's bare forward.
 
     Raises:
         ValueError: for a length or a number of repeats that makes no sense.
         ModelError: if there is no plain twin for the model's family.
     """
-    with TemporaryDirectory(prefix="longtake-bench-") as home, Engine(model) as engine:
+    check_minutes(minutes)
+    check_repeats(repeats)
+    with TemporaryDirectory(prefix="longtake-bench-") as home, model.engine() as engine:
         folder = Path(home)
         clip, fps = folder / "clip.mp4", engine.adapter.recipe.fps
-        film = draw(clip, minutes, fps)
+        film = draw(clip, minutes, fps, say)
         frames = round(film.seconds * fps)
-        plain = Plain(engine.adapter, model)
+        plain = Plain(engine.adapter, model.name)
         pixels = plain.pixels([image for _, image in film.frames(fps)])
         nbytes: list[int] = []
 
@@ -61,7 +71,7 @@ def run(model: str, minutes: float, repeats: int, as_json: bool) -> None:
         ]
     sizes = {
         "clip": f"{film.seconds} s drawn at {fps:g} frames/s, {96 * SCALE} x {96 * SCALE}, H.264",
-        "model": f"{model}, {engine.adapter.dtype}, {engine.adapter.device}",
+        "model": f"{model.name}, {engine.adapter.dtype}, {engine.adapter.device}",
         "threads": torch.get_num_threads(),
         "repeats": f"{repeats}, interleaved; medians",
         "whole": "decode, sample, encode, window, store, thumbnails; until all is on disk",

@@ -35,12 +35,13 @@ from transformers import DynamicCache
 
 from longtake.answering import blind_vectors
 from longtake.bench.clip import SCALE
-from longtake.bench.frame import machine
+from longtake.bench.frame import Say
+from longtake.bench.model import Model
 from longtake.bench.needle_score import TOGETHER, Ranked, Tally, Verdict
 from longtake.bench.needle_streams import Grid, Needle, Plan, Stream, make_streams
 from longtake.bench.plain import FAMILY, Plain
-from longtake.cli.common import say
 from longtake.engine import Engine
+from longtake.hardware import machine
 from longtake.memory.index import best_of
 from longtake.memory.recall import shares
 from longtake.models.base import Adapter, Image, ModelError
@@ -59,7 +60,7 @@ SCHEMA = "longtake.bench.needle/1"
 SPOKEN = Decoding(max_tokens=16)  # twice the longest answer
 
 
-def run(plan: Plan, as_json: bool) -> None:
+def run(model: Model, plan: Plan, as_json: bool, say: Say) -> None:
     """Ask about needles, and print what was right.
 
     An interrupt prints what is known of the streams that are done, and goes on to the caller.
@@ -69,8 +70,8 @@ def run(plan: Plan, as_json: bool) -> None:
         ValueError: if ``top_k`` chunks do not fit into its context.
     """
     interrupt: KeyboardInterrupt | None = None
-    with Engine(plan.model) as engine:
-        check_world(engine.adapter, plan.model)
+    with model.engine() as engine:
+        check_world(engine.adapter, model.name)
         bench = Bench(engine, plan)
         tally = Tally(plan.distances_s, engine.adapter.shape.layers, plan.top_k)
         try:
@@ -81,6 +82,11 @@ def run(plan: Plan, as_json: bool) -> None:
                 say(f"{tally.questions} of {plan.questions} questions, {spent}")
         except KeyboardInterrupt as error:
             interrupt = error
+    if interrupt is None and tally.questions < plan.questions:
+        say(
+            f"only {tally.questions} of {plan.questions} questions could be made: no place was "
+            "left for the others in these streams; try another seed, or fewer distances"
+        )
     if tally.streams or interrupt is None:
         _show(bench, tally, interrupt is None, as_json)
     if interrupt is not None:
@@ -110,7 +116,7 @@ class Bench:
         self.fps, self.grid = pace.fps, Grid(1 / pace.fps, recipe.frames_per_step, window)
         self._whole: WholeStream | None = None
         if self.adapter.family == FAMILY:
-            self._whole = WholeStream(self.adapter, plan.model)
+            self._whole = WholeStream(self.adapter, self.adapter.name)
 
     def judge(self, stream: Stream) -> tuple[list[Verdict], list[Ranked]]:
         """Film one stream, see it, and ask everything in every condition."""
@@ -289,12 +295,14 @@ def _model(adapter: Adapter) -> dict[str, Any]:
 
 def _show(bench: Bench, tally: Tally, is_complete: bool, as_json: bool) -> None:
     about = {"machine": machine(), "model": _model(bench.adapter), "settings": _settings(bench)}
+    planned = bench.plan.questions
     if as_json:
-        print(json.dumps({"schema": SCHEMA} | about | tally.as_json(is_complete)))
+        print(json.dumps({"schema": SCHEMA} | about | tally.as_json(is_complete, planned)))
         return
     for group in about.values():
         for name, value in group.items():
             print(f"- {name}: {value}")
+    print(f"- questions: {tally.questions} of {planned} planned")
     if not is_complete:
         print(f"\nPartial: interrupted; this is what {tally.streams} streams say.")
     print(f"\n{tally.tables()}")

@@ -179,8 +179,13 @@ class Tally:
             for d in self.distances_s
         }
 
-    def as_json(self, is_complete: bool) -> dict[str, Any]:
-        """What the counts say: `accuracy` to `n` of the object that ``--json`` prints."""
+    def as_json(self, is_complete: bool, planned: int) -> dict[str, Any]:
+        """What the counts say: `accuracy` to `n` of the object that is printed.
+
+        Args:
+            is_complete: the run was not interrupted.
+            planned: questions.
+        """
         shares = self.shares()
         return {
             "accuracy": {name: share.accuracy for name, share in shares.items()},
@@ -193,6 +198,7 @@ class Tally:
             "by_distance": _plain(self.by_distance()),
             "n": {
                 "questions": self.questions,
+                "planned": planned,
                 "streams": self.streams,
                 "full": shares["full"].n,
                 "recall_at_k": self._ranked,

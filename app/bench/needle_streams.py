@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from longtake.cli.flags import seconds
 from longtake.models.embedded.questions import Question, ask_about, ask_absent
 from longtake.models.embedded.world import COLORS, PAIRS, SHAPES, Film, Pair, Thing
 
@@ -34,16 +33,15 @@ class Plan:
         ValueError: if it makes no sense.
     """
 
-    model: str
     seed: int
     episodes: int  # questions of a kind at each distance
     distances_s: tuple[float, ...]  # rising
     top_k: int
 
     def __post_init__(self) -> None:
-        for flag, value in (("--episodes", self.episodes), ("--top-k", self.top_k)):
+        for name, value in (("episodes", self.episodes), ("top_k", self.top_k)):
             if value < 1:
-                raise ValueError(f"{flag} {value}: must be at least 1")
+                raise ValueError(f"{name}={value}: must be at least 1")
 
     @property
     def pairs(self) -> int:
@@ -53,21 +51,6 @@ class Plan:
     @property
     def questions(self) -> int:
         return 2 * len(self.distances_s) * (self.episodes + self.pairs)
-
-
-def distances(text: str) -> tuple[float, ...]:
-    """``8s,64s`` -> seconds, rising, each once.
-
-    Raises:
-        ValueError: names the part that is no time, or not positive.
-    """
-    found = set()
-    for part in text.split(","):
-        distance_s = seconds("--distance", part.strip())
-        if not distance_s:
-            raise ValueError(f"--distance {part}: must be more than 0 s, as in 8s,64s")
-        found.add(distance_s)
-    return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)

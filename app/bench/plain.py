@@ -23,6 +23,14 @@ from longtake.settings import TakeConfig
 FAMILY = "llava_onevision"  # the family whose plain twin is known here
 
 
+def check_family(adapter: Adapter, name: str) -> None:
+    """Raises ModelError for a model whose plain twin is not known."""
+    if adapter.family != FAMILY:
+        raise ModelError(
+            f"{name}: is of the family {adapter.family!r}; bench compares {FAMILY} models only"
+        )
+
+
 class Plain:
     """The same weights, loaded a second time, in unmodified Hugging Face classes.
 
@@ -31,10 +39,7 @@ class Plain:
     """
 
     def __init__(self, adapter: Adapter, name: str) -> None:
-        if adapter.family != FAMILY:
-            raise ModelError(
-                f"{name}: is of the family {adapter.family!r}; bench compares {FAMILY} models only"
-            )
+        check_family(adapter, name)
         folder = find_folder(name)
         classes: Any = transformers
         self._tokenizer = classes.AutoTokenizer.from_pretrained(folder)

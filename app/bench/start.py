@@ -16,12 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from longtake.bench.clip import draw
-from longtake.bench.frame import Row, check_repeats, compared, interleave, median, show
-from longtake.bench.plain import FAMILY
-from longtake.cli.common import say
-from longtake.engine import Engine
-from longtake.models.base import ModelError
-from longtake.models.loader import find_folder
+from longtake.bench.frame import Row, Say, check_repeats, compared, interleave, median, show
+from longtake.bench.model import Model
+from longtake.bench.plain import check_family
+from longtake.models.loader import find_device, find_dtype, find_folder
 
 CLIP_MINUTES = 0.5
 QUESTION = "was there a red star?"
@@ -31,7 +29,9 @@ _LOAD = """
 import sys
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration
-LlavaOnevisionForConditionalGeneration.from_pretrained(sys.argv[1])
+folder, device, dtype = sys.argv[1:]
+model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+model.to(device)
 print("loaded")
 """
 
@@ -44,7 +44,7 @@ class Start:
     before: bytes = b""
 
 
-def run(model: str, repeats: int, as_json: bool) -> None:
+def run(model: Model, repeats: int, as_json: bool, say: Say) -> None:
     """Ask about a short stream in memory, each time in a new process.
 
     Raises:
@@ -55,12 +55,13 @@ def run(model: str, repeats: int, as_json: bool) -> None:
     check_repeats(repeats)
     with TemporaryDirectory(prefix="longtake-bench-") as home:
         memory = Path(home) / "memory"
-        _fill(model, Path(home) / "clip.mp4", memory)
+        _fill(model, Path(home) / "clip.mp4", memory, say)
         jobs: dict[str, Callable[[], float]] = {
             name: lambda start=start: seconds_to(start)  # type: ignore[misc]
             for name, start in starts(model, memory).items()
         }
         found = {name: median(took) for name, took in interleave(jobs, repeats, say).items()}
+    device, dtype = _where(model)
     load = Row(LOAD, found[LOAD], "s")
     rows = [
         compared(ASK, found[ASK], "s", load),
@@ -70,21 +71,24 @@ def run(model: str, repeats: int, as_json: bool) -> None:
     ]
     sizes = {
         "stream": f"{CLIP_MINUTES * 60:g} s in memory",
-        "model": model,
+        "model": f"{model.name}, {dtype}, {device}",
         "repeats": f"{repeats}, interleaved; medians",
         "until": "the first character of the answer, or of what else is printed, can be read",
-        "alone": "import torch, from_pretrained of the same folder in plain transformers",
+        "alone": "import torch, from_pretrained of the same folder in plain transformers, to the "
+        "same device",
     }
     show("start", sizes, rows, as_json)
 
 
-def starts(model: str, memory: Path) -> dict[str, Start]:
+def starts(model: Model, memory: Path) -> dict[str, Start]:
     """The processes that are timed, by the name of their row."""
     python = (sys.executable, "-u")
-    asked = ("ask", "--model", model, "--memory", str(memory), QUESTION)
+    place, kind = _where(model)
+    given = ("--model", model.name, "--device", place, "--dtype", kind)
+    asked = ("ask", *given, "--memory", str(memory), QUESTION)
     return {
         ASK: Start((*python, "-m", "longtake", *asked), before=b"\nA  "),
-        LOAD: Start((*python, "-c", _LOAD, str(find_folder(model)))),
+        LOAD: Start((*python, "-c", _LOAD, str(find_folder(model.name)), place, kind)),
         TORCH: Start((*python, "-c", "import torch; print('imported')")),
         HELP: Start((*python, "-m", "longtake", "--help")),
     }
@@ -116,20 +120,22 @@ def seconds_to(start: Start) -> float:
     return took_s
 
 
+def _where(model: Model) -> tuple[str, str]:
+    """Device and dtype by name, so that both processes use the same."""
+    place = find_device(model.device)
+    return str(place), str(find_dtype(model.dtype, place)).removeprefix("torch.")
+
+
 def _has_more(seen: bytes, before: bytes) -> bool:
     """Whether something stands behind ``before``."""
     place = seen.find(before)
     return place >= 0 and len(seen) > place + len(before)
 
 
-def _fill(model: str, clip: Path, memory: Path) -> None:
+def _fill(model: Model, clip: Path, memory: Path, say: Say) -> None:
     """A memory with a short drawn stream."""
-    with Engine(model) as engine:
-        if engine.adapter.family != FAMILY:
-            raise ModelError(
-                f"{model}: is of the family {engine.adapter.family!r}; bench compares {FAMILY} "
-                "models only"
-            )
-        draw(clip, CLIP_MINUTES, engine.adapter.recipe.fps)
+    with model.engine() as engine:
+        check_family(engine.adapter, model.name)
+        draw(clip, CLIP_MINUTES, engine.adapter.recipe.fps, say)
         with engine.open(memory) as take:
             take.watch(clip).wait()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from longtake.cli import flags
-from longtake.cli.common import shared
+from longtake.cli.common import say, shared
+
+if TYPE_CHECKING:
+    from longtake.bench.model import Model
 
 app = typer.Typer(
     help="Measure this machine: every run prints machine, versions, sizes and ratios.",
@@ -29,6 +32,8 @@ def ingest(
         ),
     ] = 5,
     model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
     """How fast a file is taken in, beside the model's bare forward.
@@ -37,7 +42,7 @@ def ingest(
     """
     from longtake.bench import ingest
 
-    ingest.run(model or "embedded", minutes, repeats, as_json)
+    ingest.run(_settled(model, device, dtype), minutes, repeats, as_json, say)
 
 
 @app.command()
@@ -54,6 +59,8 @@ def ask(
         int, typer.Option(parser=flags.whole, metavar="N", help="questions, the median counts")
     ] = 20,
     model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
     """How fast an answer comes, beside encoding the video again.
@@ -62,8 +69,8 @@ def ask(
     """
     from longtake.bench import ask
 
-    lengths = [flags.number(part) for part in minutes.split(",")]
-    ask.run(model or "embedded", lengths, repeats, as_json)
+    lengths_min = [flags.number(part) for part in minutes.split(",")]
+    ask.run(_settled(model, device, dtype), lengths_min, repeats, as_json, say)
 
 
 @app.command()
@@ -86,7 +93,7 @@ def decode(
     """
     from longtake.bench import decode
 
-    decode.run(seconds, repeats, as_json)
+    decode.run(seconds, repeats, as_json, say)
 
 
 @app.command()
@@ -99,6 +106,8 @@ def start(
         ),
     ] = 5,
     model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
     """How soon a new process answers, beside one that only loads the weights.
@@ -107,7 +116,7 @@ def start(
     """
     from longtake.bench import start
 
-    start.run(model or "embedded", repeats, as_json)
+    start.run(_settled(model, device, dtype), repeats, as_json, say)
 
 
 @app.command()
@@ -129,6 +138,8 @@ def needle(
         int, typer.Option(parser=flags.whole, metavar="K", help="chunks that each layer is given")
     ] = 8,
     model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
     as_json: flags.JsonOption = False,
 ) -> None:
     """Whether recall finds what left the window long ago, beside what else could be recalled.
@@ -136,13 +147,30 @@ def needle(
     longtake bench needle --episodes 8 --distance 8s,64s
     """
     from longtake.bench import needle
-    from longtake.bench.needle_streams import Plan, distances
+    from longtake.bench.needle_streams import Plan
 
-    plan = Plan(
-        model=model or "embedded",
-        seed=seed,
-        episodes=episodes,
-        distances_s=distances(distance),
-        top_k=top_k,
-    )
-    needle.run(plan, as_json)
+    plan = Plan(seed=seed, episodes=episodes, distances_s=distances(distance), top_k=top_k)
+    needle.run(_settled(model, device, dtype), plan, as_json, say)
+
+
+def distances(text: str) -> tuple[float, ...]:
+    """``8s,64s`` -> seconds, rising, each once.
+
+    Raises:
+        ValueError: names the part that is no time, or not positive.
+    """
+    found = set()
+    for part in text.split(","):
+        distance_s = flags.seconds("--distance", part.strip())
+        if not distance_s:
+            raise ValueError(f"--distance {part}: must be more than 0 s, as in 8s,64s")
+        found.add(distance_s)
+    return tuple(sorted(found))
+
+
+def _settled(model: str | None, device: str | None, dtype: str | None) -> Model:
+    """Flags, the environment and the configuration file, as for every other command."""
+    from longtake.bench.model import Model
+
+    found = flags.settings({"model": model, "device": device, "dtype": dtype})
+    return Model(found.model, found.device, found.dtype)

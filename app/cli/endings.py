@@ -1,11 +1,10 @@
-"""How a command ends: its exit code, and one line for what went wrong.
+"""How a command ends: its exit code.
 
 An unknown error is our own mistake and ends with 1.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 
 USAGE, CONFIGURATION, SOURCE, MODEL, PARTIAL = 2, 3, 4, 5, 7
@@ -32,14 +31,3 @@ def exit_code(error: BaseException) -> int:
         if kind is not None and isinstance(error, kind):
             return code
     return 1
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line and without credentials."""
-    from longtake.streaming.errors import redact
-
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror is not None:  # without its number
-        where = "" if error.filename is None else f"{os.fspath(error.filename)}: "
-        text = f"{where}{error.strerror}"
-    return redact(" ".join(text.split()) or type(error).__name__)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
+from longtake.streaming.errors import printable
+
 
 def as_text(name: str | os.PathLike[str]) -> str:
     """For JSON: bytes that are no UTF-8 are escaped, as in ``caf\\xe9.mp4``."""
-    data = os.fspath(name).encode("utf-8", "surrogateescape")
-    return data.decode("utf-8", "backslashreplace")
+    return printable(os.fspath(name))
 
 
 def shown(name: str | os.PathLike[str]) -> str:

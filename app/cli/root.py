@@ -17,7 +17,8 @@ import typer
 from longtake import __version__
 from longtake.cli import ask, bench, chat, config, doctor, memory, models
 from longtake.cli.common import begin, shared
-from longtake.cli.endings import INTERRUPTED, USAGE, exit_code, one_line
+from longtake.cli.endings import INTERRUPTED, USAGE, exit_code
+from longtake.wording import one_line
 
 app = typer.Typer(
     name="longtake",

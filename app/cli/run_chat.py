@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from longtake.cli.chat_commands import SCHEMA, Chat, obey
 from longtake.cli.chat_lines import Lines, open_lines
 from longtake.cli.common import common, say
-from longtake.cli.endings import INTERRUPTED, one_line
+from longtake.cli.endings import INTERRUPTED
 from longtake.cli.show import Told, answer_json
 from longtake.cli.watching import Watched, check_sources, opened, watch_all
 from longtake.ui.view import clock, span
+from longtake.wording import one_line
 
 if TYPE_CHECKING:
     from longtake.answer import Answer

@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from longtake.cli.common import config_file
+from longtake.cli.names import as_text, shown
 from longtake.config import Gathered, default_file, flat, gather
 from longtake.streaming.errors import redact
 
@@ -34,7 +35,7 @@ def as_toml(gathered: Gathered, file: Path | None) -> str:
     if file is None:
         first = "no configuration file: neither XDG_CONFIG_HOME nor HOME is set"
     else:
-        first = f"{_printable(str(file))}{'' if file.exists() else ' (not there)'}"
+        first = f"{shown(file)}{'' if file.exists() else ' (not there)'}"
     lines = [f"# {first}"]
     values = flat(gathered.settings)
     for table, keys in groupby(values, key=lambda key: key.rpartition(".")[0]):
@@ -48,11 +49,13 @@ def _line(key: str, value: object, origin: str) -> str:
     if value is None:
         entry, origin = f"# {name} =", f"{origin}: {_none_means(key)}"
     elif not _can_be_saved(value):
-        shown = _printable(_without_login(value))
-        entry, origin = f'# {name} = "{shown}"', f"{origin}; not shown as it is"
+        entry, origin = (
+            f'# {name} = "{shown(_without_login(value))}"',
+            f"{origin}; not shown as it is",
+        )
     else:
         entry = f"{name} = {_literal(value)}"
-    return f"{entry:<{_COMMENT_COLUMN}}  # {_printable(origin)}"
+    return f"{entry:<{_COMMENT_COLUMN}}  # {shown(origin)}"
 
 
 def _none_means(key: str) -> str:
@@ -78,20 +81,15 @@ def _literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _printable(text: str) -> str:
-    """Control characters, and bytes that are no text, as escapes: fit for a comment."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _as_json(gathered: Gathered, file: Path | None) -> dict[str, object]:
     values, origins = flat(gathered.settings), gathered.origins
     return {
         "schema": SCHEMA,
-        "file": None if file is None else str(file),
+        "file": None if file is None else as_text(file),
         "values": {
             key: {
                 "value": redact(value) if isinstance(value, str) else value,
-                "origin": origins[key],
+                "origin": as_text(origins[key]),
             }
             for key, value in values.items()
         },

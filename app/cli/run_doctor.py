@@ -1,25 +1,35 @@
-"""``longtake doctor``: print a checkup, and say by the exit code how it went."""
+"""``longtake doctor``: print a checkup, and say by the exit code how it went.
+
+The parts are looked at first; where a needed one is missing nothing else can be imported.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longtake.cli import flags
 from longtake.cli.common import say
 from longtake.cli.endings import CONFIGURATION, MODEL
+from longtake.cli.names import as_text, shown
 from longtake.config import ConfigError
-from longtake.doctor.checks import OF_THE_MODEL, Area, Check, said
-from longtake.doctor.checkup import Checkup, examine
-from longtake.doctor.memory import MemoryFolder
+from longtake.doctor.checks import OF_THE_MODEL, Area, Check, look
+from longtake.doctor.parts import Part, are_missing, look_at_parts
+from longtake.wording import one_line
+
+if TYPE_CHECKING:
+    from longtake.doctor.checkup import Checkup
+    from longtake.doctor.memory import MemoryFolder
 
 SCHEMA = "longtake.doctor/1"
 _TITLES: Mapping[Area, str] = {"memory": "memory folder", "media": "FFmpeg in PyAV"}
 _SIGNS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+_BROKEN = "a library is there and cannot be imported: install it anew, or what it says is missing"
 
 
 def run(
@@ -30,22 +40,42 @@ def run(
     Raises:
         ValueError: for a flag whose value makes no sense.
     """
+    parts = look_at_parts()
+    found, checks = None, list(parts.checks)
+    if not are_missing(parts.facts):
+        found, beyond = _look_beyond(model, memory, device, dtype)
+        checks += beyond
+    if as_json:
+        print(json.dumps(to_json(parts.facts or (), found, checks), allow_nan=False))
+    else:
+        print("\n".join(lines(checks)))
+    return exit_code(checks)
+
+
+def _look_beyond(
+    model: str | None, memory: Path | None, device: str | None, dtype: str | None
+) -> tuple[Checkup | None, list[Check]]:
+    """At all but the parts; None where a library that is there cannot be imported."""
+    loaded = look("parts", _BROKEN, _examine, lambda _: ())
+    if loaded.facts is None:
+        return None, list(loaded.checks)
     wrong = []
     place, kind = device or "auto", dtype or "auto"
     try:
         settings = flags.settings({"model": model, "device": device, "dtype": dtype})
         place, kind = settings.device, settings.dtype
     except ConfigError as error:
-        wrong.append(Check("settings", "settings", "problem", said(error), "correct it there"))
+        wrong.append(Check("settings", "settings", "problem", one_line(error), "correct it there"))
     if model is not None:
         say(f"loading {model}, and again to compare it with plain transformers")
-    found = examine(model, memory, place, kind)
-    checks = [*wrong, *found.checks]
-    if as_json:
-        print(json.dumps(to_json(found, checks), allow_nan=False))
-    else:
-        print("\n".join(lines(checks)))
-    return exit_code(checks)
+    found = loaded.facts(model, memory, place, kind)
+    return found, [*wrong, *found.checks]
+
+
+def _examine() -> Callable[[str | None, Path | None, str, str], Checkup]:
+    from longtake.doctor.checkup import examine
+
+    return examine
 
 
 def exit_code(checks: Sequence[Check]) -> int:
@@ -64,48 +94,70 @@ def lines(checks: Sequence[Check]) -> Iterator[str]:
         yield _TITLES.get(area, area)
         for check in group:
             sign = _SIGNS[check.state]
-            yield f"  {sign:<{sign_width}}  {check.name:<{name_width}}  {check.value}"
+            yield f"  {sign:<{sign_width}}  {check.name:<{name_width}}  {shown(check.value)}"
             if check.advice:
-                yield f"  {'':<{sign_width}}  {'':<{name_width}}  -> {check.advice}"
+                yield f"  {'':<{sign_width}}  {'':<{name_width}}  -> {shown(check.advice)}"
         yield ""
     states = [check.state for check in checks]
     problems, notes = states.count("problem"), states.count("note")
     yield f"{len(checks)} checks: {_counted(problems, 'problem')}, {_counted(notes, 'note')}"
 
 
-def to_json(found: Checkup, checks: Sequence[Check]) -> dict[str, Any]:
+def to_json(
+    parts: Sequence[Part], found: Checkup | None, checks: Sequence[Check]
+) -> dict[str, Any]:
     """What ``--json`` prints; documented in docs/json.md."""
-    return {
+    versions = {"parts": {part.name: part.version for part in parts}}
+    empty = dict.fromkeys(("memory", "media", "model", "parity"))
+    whole = {
         "schema": SCHEMA,
-        "machine": _machine_json(found),
+        "machine": versions if found is None else _machine_json(found) | versions,
+        **({"kernels": [], **empty} if found is None else _found_json(found)),
+        "checks": [_check_json(check) for check in checks],
+    }
+    return {name: _fit_for_json(value) for name, value in whole.items()}
+
+
+def _fit_for_json(value: Any) -> Any:
+    """Paths as text, and bytes that are no UTF-8 escaped wherever a name may stand."""
+    if isinstance(value, str | PathLike):
+        return as_text(value)
+    if isinstance(value, dict):
+        return {as_text(name): _fit_for_json(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fit_for_json(inner) for inner in value]
+    return value
+
+
+def _found_json(found: Checkup) -> dict[str, Any]:
+    return {
         "kernels": [asdict(choice) for choice in found.kernels.facts or ()],
         "memory": _memory_json(found.memory.facts),
         "media": None if found.media.facts is None else asdict(found.media.facts),
         "model": None if found.model.facts is None else asdict(found.model.facts),
         "parity": None if found.parity.facts is None else found.parity.facts.as_json(),
-        "checks": [_check_json(check) for check in checks],
     }
 
 
 def _machine_json(found: Checkup) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     if found.machine.facts is not None:
-        shown |= asdict(found.machine.facts) | {"temp_folder": str(found.machine.facts.temp_folder)}
+        known |= asdict(found.machine.facts)
     if found.devices.facts is not None:
         devices = found.devices.facts
-        shown |= {
+        known |= {
             "device": str(devices.device),
             "dtype": str(devices.dtype).removeprefix("torch."),
             "gpus": [asdict(gpu) for gpu in devices.gpus],
         }
-    return shown | {"parts": {part.name: part.version for part in found.parts.facts or ()}}
+    return known
 
 
 def _memory_json(facts: MemoryFolder | None) -> dict[str, Any] | None:
     if facts is None:
         return None
     return {
-        "folder": str(facts.folder),
+        "folder": facts.folder,
         "is_writable": not facts.refusal,
         "free_bytes": facts.free_bytes,
         "held": None if facts.held is None else asdict(facts.held),

@@ -10,6 +10,7 @@ from typing import Any
 
 from longtake.checkpoint import Checkpoint, Stream, Weights, read
 from longtake.cli.common import say
+from longtake.cli.names import as_text, shown
 from longtake.models.discovery import on_this_machine
 from longtake.models.loader import FAMILIES
 from longtake.ui.view import bytes_text
@@ -26,10 +27,17 @@ def run(folders: tuple[Path, ...], as_json: bool) -> None:
         ValueError: if one of ``folders`` is not there.
     """
     classes = {name: import_module(path).MODEL_CLASS for name, (path, _) in FAMILIES.items()}
-    found = [read(name, folder) for name, folder in on_this_machine(folders)]
+    private: list[Path] = []
+
+    def leave_out(folder: Path, error: OSError) -> None:
+        private.append(folder)
+        say(f"{folder}: left out ({error.strerror})")
+
+    found = [read(name, folder) for name, folder in on_this_machine(folders, leave_out)]
     for folder in folders:
         inside = folder.expanduser()
-        if not any(inside == model.folder or inside in model.folder.parents for model in found):
+        looked_at = [model.folder for model in found] + private
+        if not any(inside == there or inside in there.parents for there in looked_at):
             say(f"{folder}: holds no checkpoint (a folder with config.json)")
     if as_json:
         families = [{"name": name, "class": known} for name, known in classes.items()]
@@ -45,9 +53,9 @@ def run(folders: tuple[Path, ...], as_json: bool) -> None:
         print(f"  {name:<{width}}  {known}")
     print("\nmodels on this machine:")
     for model in found:
-        print(f"\n  {model.name}")
+        print(f"\n  {shown(model.name)}")
         for name, value in _lines(model):
-            print(f"    {name:<11}{value}")
+            print(f"    {name:<11}{shown(value)}")
 
 
 def _lines(model: Checkpoint) -> Iterator[tuple[str, str]]:
@@ -91,13 +99,13 @@ def _in_memory(numbers: int) -> str:
 def _json(model: Checkpoint) -> dict[str, Any]:
     weights, stream = model.weights, model.stream
     return {
-        "name": model.name,
-        "folder": str(model.folder),
+        "name": as_text(model.name),
+        "folder": as_text(model.folder),
         "family": model.model_type if model.is_supported else None,
-        "model_type": model.model_type,
+        "model_type": model.model_type and as_text(model.model_type),
         "parameters": weights and weights.parameters,
         "disk_bytes": weights and weights.disk_bytes,
-        "missing": list(weights.missing) if weights else [],
+        "missing": [as_text(name) for name in weights.missing] if weights else [],
         "weights_bytes": weights and _by_dtype(lambda width: weights.parameters * width),
         "fps": stream and stream.fps,
         "window_s": stream and stream.window_s,
@@ -105,7 +113,7 @@ def _json(model: Checkpoint) -> dict[str, Any]:
         "window_tokens": stream and stream.window_tokens,
         "window_bytes": stream and _by_dtype(stream.window_bytes),
         "hour_bytes": stream and _by_dtype(stream.hour_bytes),
-        "trouble": model.trouble or None,
+        "trouble": as_text(model.trouble) or None,
     }
 
 

@@ -1,1 +1,1 @@
-"""A checkup of this machine: one file for each part that is looked at; `checkup` has them all."""
+"""A checkup of this machine: `parts` first, then all the rest in `checkup`."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from longtake.streaming.errors import redact
+from longtake.wording import one_line
 
 State = Literal["ok", "note", "problem"]
 Area = Literal[
@@ -58,10 +58,5 @@ def look(
         facts = find()
         checks += judge(facts)
     except Exception as error:  # becomes a line that people see
-        checks.append(Check(area, area, "problem", said(error), advice))
+        checks.append(Check(area, area, "problem", one_line(error), advice))
     return Found(facts, tuple(checks))
-
-
-def said(error: BaseException) -> str:
-    """An error on one line, without credentials."""
-    return redact(" ".join(str(error).split())) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Look at everything that `longtake doctor` knows to look at.
+"""Look at everything that `longtake doctor` knows to look at beyond the parts.
 
-Each part is found out and judged apart; here they are put together.  How it is shown is not
-known here.
+Each part is found out and judged apart; here they are put together.  Importing this needs every
+library that `parts` calls needed.  How it is shown is not known here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from longtake.kernels.dispatch import Choice
 from longtake.models.loader import EMBEDDED, FAMILIES
 
 _ADVICE: Mapping[str, str] = {
-    "parts": "install longtake anew",
     "machine": "set TMPDIR to a folder that is there, if it is about temporary files",
     "device": "--device cpu --dtype auto always works",
     "kernels": "--device cpu always works",
@@ -38,7 +37,6 @@ _ADVICE: Mapping[str, str] = {
 class Checkup:
     """Everything that was found."""
 
-    parts: Found[tuple[machines.Part, ...]]
     machine: Found[machines.Machine]
     devices: Found[machines.Devices]
     kernels: Found[list[Choice]]
@@ -52,7 +50,6 @@ class Checkup:
     def checks(self) -> list[Check]:
         """All lines, in the order in which they are shown."""
         found: tuple[Found[Any], ...] = (
-            self.parts,
             self.machine,
             self.devices,
             self.kernels,
@@ -77,7 +74,6 @@ def examine(model: str | None, memory: Path | None, device: str, dtype: str) -> 
         machines.judge_devices,
     )
     return Checkup(
-        parts=look("parts", _ADVICE["parts"], machines.find_parts, machines.judge_parts),
         machine=look("machine", _ADVICE["machine"], machines.find_machine, machines.judge_machine),
         devices=devices,
         kernels=look(

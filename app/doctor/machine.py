@@ -1,4 +1,4 @@
-"""The machine: its parts and their versions, processor, RAM, disk, and where models run.
+"""The machine: processor, RAM, disk, and where models run.
 
 Nothing is loaded onto a device here.
 """
@@ -6,54 +6,22 @@ Nothing is loaded onto a device here.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 
 import torch
 
-from longtake import __version__
-from longtake.bench.frame import machine as hardware
 from longtake.doctor.checks import Check
+from longtake.hardware import machine as hardware
 from longtake.kernels.dispatch import Choice, describe
 from longtake.models import loader
 from longtake.ui.view import bytes_text
 
-_NEEDED = (  # distributions, by any of their names
-    ("torch",),
-    ("transformers",),
-    ("av",),
-    ("opencv-python", "opencv-python-headless", "opencv-contrib-python"),
-    ("numpy",),
-    ("safetensors",),
-    ("rich",),
-    ("typer",),
-)
-_OPTIONAL = (
-    (
-        ("faiss-cpu", "faiss-gpu-cu12", "faiss-gpu"),
-        "for faster search in memories of many thousand chunks: pip install 'longtake[cpu]'",
-    ),
-    (("triton",), "for kernels on CUDA: pip install 'longtake[gpu]'"),
-    (("gradio",), "for the page in the browser: pip install gradio"),
-)
 _SCARCE_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A library that longtake stands on."""
-
-    name: str
-    version: str | None  # None: not installed
-    is_needed: bool
-    used_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,49 +52,6 @@ class Devices:
     dtype: torch.dtype
     gpus: tuple[Gpu, ...]
     cuda_build: str | None  # CUDA that torch was built for
-
-
-# ------------------------------------------------------------------ parts
-
-
-def find_parts() -> tuple[Part, ...]:
-    found = [
-        Part("python", platform.python_version(), True),
-        Part("longtake", __version__, True),
-        *(_part(names, True, "") for names in _NEEDED),
-        *(_part(names, False, used_for) for names, used_for in _OPTIONAL),
-    ]
-    return tuple(found)
-
-
-def judge_parts(parts: tuple[Part, ...]) -> Iterator[Check]:
-    for part in parts:
-        if part.version is not None:
-            yield Check("parts", part.name, "ok", part.version)
-        elif part.is_needed:
-            yield Check("parts", part.name, "problem", "not installed", f"pip install {part.name}")
-        else:
-            yield Check("parts", part.name, "note", "not installed", part.used_for)
-
-
-def _part(names: tuple[str, ...], is_needed: bool, used_for: str) -> Part:
-    short = names[0].partition("-")[0]
-    for name in names:
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            continue
-        kind = f" ({_faiss_build()})" if short == "faiss" else ""
-        return Part(short, found + kind, is_needed, used_for)
-    return Part(short, None, is_needed, used_for)
-
-
-def _faiss_build() -> str:
-    if find_spec("faiss") is None:
-        return "cannot be imported"
-    import faiss
-
-    return "GPU build" if hasattr(faiss, "StandardGpuResources") else "CPU build"
 
 
 # ------------------------------------------------------------------ machine

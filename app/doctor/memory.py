@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 
-from longtake.doctor.checks import Check, State, said
+from longtake.doctor.checks import Check, State
 from longtake.memory.survey import is_memory, survey
 from longtake.ui.view import bytes_text
+from longtake.wording import one_line
 
 _SCARCE_BYTES = 1 << 30
 _ADVICE = "choose another folder with --memory"
@@ -58,7 +59,7 @@ def find(folder: Path | None) -> MemoryFolder:
             seen = survey(path)
             held = Held(seen.model, seen.chunks, seen.total_nbytes, seen.writer, seen.damage)
         except (OSError, ValueError) as error:  # damaged, or of a newer longtake
-            unreadable = said(error)
+            unreadable = one_line(error)
     return MemoryFolder(
         folder=path,
         was_named=folder is not None,
@@ -112,5 +113,5 @@ def _refusal(folder: Path) -> str:
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        return error.strerror or said(error)
+        return error.strerror or one_line(error)
     return ""

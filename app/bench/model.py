@@ -1,0 +1,27 @@
+"""Which model a benchmark measures, and where it runs.
+
+Knows nothing of what is measured, nor of where these three were settled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longtake.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What `longtake.Engine` is given."""
+
+    name: str = "embedded"  # or a folder, or a hub id
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def engine(self) -> Engine:
+        """The model loaded, ready for takes.
+
+        Raises:
+            ModelError: if it cannot be used.
+        """
+        return Engine(self.name, device=self.device, dtype=self.dtype)

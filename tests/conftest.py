@@ -7,6 +7,7 @@ were copied away from the checkout, the installed `longtake` is tested instead.
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def map_checkout(root: Path) -> None:
 
 if (ROOT / "app" / "__init__.py").exists():
     map_checkout(ROOT)
+
+# What was started in the background ignores Ctrl-C and passes that on; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.models"]
 

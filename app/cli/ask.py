@@ -22,7 +22,11 @@ def ask(
     model: flags.ModelOption = None,
     memory: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="folder that keeps the take; made where missing"),
+        typer.Option(
+            parser=flags.folder,
+            metavar="DIR",
+            help="folder that keeps the take; made where missing",
+        ),
     ] = None,
     fps: flags.FpsOption = None,
     start: flags.StartOption = None,
@@ -38,7 +42,9 @@ def ask(
     seed: flags.SeedOption = None,
     evidence_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="write pictures of the evidence there, as JPEG"),
+        typer.Option(
+            parser=flags.folder, metavar="DIR", help="write pictures of the evidence there, as JPEG"
+        ),
     ] = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,

@@ -21,7 +21,11 @@ def chat(
     model: flags.ModelOption = None,
     memory: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="folder that keeps the take; made where missing"),
+        typer.Option(
+            parser=flags.folder,
+            metavar="DIR",
+            help="folder that keeps the take; made where missing",
+        ),
     ] = None,
     fps: flags.FpsOption = None,
     start: flags.StartOption = None,

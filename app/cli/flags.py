@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,13 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def folder(text: str) -> Path:
+    """Where something is kept; an empty name would be the current folder, which nobody meant."""
+    if not text:
+        raise ValueError("the name of a folder is empty (an unset variable?); . is the current one")
+    return Path(text)
 
 
 def seconds(flag: str, text: str | None) -> float | None:

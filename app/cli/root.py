@@ -56,6 +56,9 @@ def _root(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code and prints one line for an error."""
     common = begin()
+    sys.stdin = sys.stdin or open(os.devnull)  # who started us may have closed them
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal can show every character
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -90,7 +93,8 @@ def _run(arguments: list[str] | None) -> int:
             return USAGE
         context = getattr(error, "ctx", None)
         path = "longtake" if context is None else context.command_path
-        return _end(f"{describe()} (see {path} --help)", USAGE)
+        said = describe().replace("Value error, ", "")  # pydantic's, which typer passes on
+        return _end(f"{said} (see {path} --help)", USAGE)
     return result if isinstance(result, int) else 0
 
 

@@ -23,6 +23,8 @@ def sort_words(words: Sequence[str], has_memory: bool) -> Words:
     Raises:
         ValueError: for an empty question.
     """
+    if "" in words:
+        raise ValueError("a word is empty: it is no video and no question (an unset variable?)")
     count = 0
     while count < len(words) and is_source(words[count]):
         count += 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from longtake.streaming.errors import redact
 
+MAX_BYTES = 1 << 20  # nobody writes more by hand
 Place = tuple[str, ...]  # ("memory", "ram_bytes")
 
 
@@ -49,7 +50,12 @@ def read_entries(
 def _read(file: Path, is_named: bool) -> str | None:
     """The file's text; None where there is none and none has to be."""
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            rule = f"holds more than {MAX_BYTES} bytes and is no configuration"
+            raise ConfigError(f"{file}: {rule}; name another with --config")
+        return data.decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError) as error:
         if not is_named:
             return None

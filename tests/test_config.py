@@ -434,3 +434,8 @@ def test_what_is_shown_and_saved_gives_the_same_settings(
         else:
             number = int(origin.removeprefix(f"{saved} line "))
             assert lines[number - 1].startswith(f"{key.rpartition('.')[2]} = ")
+
+
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: holds more than 1048576 bytes"):
+        gather(Path("/dev/zero"), {}, {})

@@ -266,10 +266,10 @@ def test_a_file_that_cannot_be_read_says_why(
     with pytest.raises(ConfigError, match="is a folder"):
         gather(None, os.environ, {})
 
-    def forbid(path: Path) -> bytes:
+    def forbid(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", forbid)
+    monkeypatch.setattr(Path, "open", forbid)
     with pytest.raises(ConfigError, match=r"cannot be read \(Permission denied\); make it"):
         gather(latin, {}, {})
 

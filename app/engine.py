@@ -60,19 +60,27 @@ class Engine:
         self._thread.start()
 
     def open(
-        self, memory: str | os.PathLike[str] | None = None, config: TakeConfig | None = None
+        self,
+        memory: str | os.PathLike[str] | None = None,
+        config: TakeConfig | None = None,
+        *,
+        read_only: bool = False,
     ) -> Take:
         """A take whose memory is in the folder ``memory``, new or continued.
 
         Without a folder the memory lasts as long as the take.
+
+        Args:
+            read_only: ask and see nothing new; the folder is left as it is, and may lie on a
+                disk that is full or cannot be written.
 
         Raises:
             WrongModel: if another model made that memory.
             MemoryInUse: if another process writes to it.
             OSError: if the folder cannot be used.
         """
-        config = config or TakeConfig()
-        return self.run(lambda: self._open(None if memory is None else Path(memory), config))
+        settled, folder = config or TakeConfig(), None if memory is None else Path(memory)
+        return self.run(lambda: self._open(folder, settled, read_only))
 
     def close(self) -> None:
         """Close all takes, end the worker.  May be called twice.
@@ -200,13 +208,14 @@ class Engine:
     def _has_work(self) -> bool:
         return bool(self._jobs) or self._closing or any(take.has_work for take in self._takes)
 
-    def _open(self, folder: Path | None, config: TakeConfig) -> Take:
+    def _open(self, folder: Path | None, config: TakeConfig, read_only: bool) -> Take:
         adapter = self.adapter
         store = Store.open(
             folder,
             model=adapter.name,
             fingerprint=adapter.fingerprint,
             config=config.memory,
+            read_only=read_only,
         )
         try:
             sizes = adapter.shape

@@ -101,7 +101,12 @@ class Session:
         self._waiting = kept
 
     def save(self) -> None:
-        """Write what is in the window too, so that opening the memory again restores it."""
+        """Write what is in the window too, so that opening the memory again restores it.
+
+        A memory that is only read was written by somebody else: there is nothing to add.
+        """
+        if self._store.read_only:
+            return
         self._store_leaving()
         for chunk in self.window.chunks():
             self._store.put(chunk, summarize(chunk.keys))

@@ -30,27 +30,49 @@ def connect(
     Raises:
         MemoryDamaged: if the file is no database.
     """
-    if not read_only:
-        files.make_file(path)
-    mode = "rw"
-    if read_only:
-        mode = "ro&immutable=1" if is_still or _is_frozen(path) else "ro"
     with translated(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        if not read_only:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA synchronous={synchronous}")
+        if read_only:
+            return _reader(path, is_still)
+        files.make_file(path)
+        connection = _open(path, "rw")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
     return connection
+
+
+def _reader(path: Path, is_still: bool) -> sqlite3.Connection:
+    """Beside a writer through the log's index, which a full disk has no room for; where there
+    is no log the file alone holds everything."""
+    if is_still or _is_frozen(path):
+        return _open(path, "ro&immutable=1")
+    connection = _open(path, "ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+    except sqlite3.OperationalError:
+        connection.close()
+        if _has_log(path):
+            raise
+        return _open(path, "ro&immutable=1")
+    return connection
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def _is_frozen(path: Path) -> bool:
     """True on a read-only disk, if no writer left a log: SQLite could not make its own there."""
-    return not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return not os.access(path.parent, os.W_OK) and not _has_log(path)
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 @contextmanager

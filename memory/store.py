@@ -131,6 +131,11 @@ class Store:
         return self._folder.path
 
     @property
+    def read_only(self) -> bool:
+        """Whether it was opened to be read."""
+        return self._folder.read_only
+
+    @property
     def album(self) -> Album:
         """The pictures of its chunks; they become durable with the chunks."""
         return self._folder.album

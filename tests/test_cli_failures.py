@@ -227,6 +227,33 @@ def test_a_small_disk_that_is_full(run: Run, clip: Path, tmp_path: Path, flags: 
     assert_answers_from_what_was_kept(run, tmp_path / "m", at_least=1)
 
 
+def test_a_memory_on_a_disk_with_no_room_at_all_answers(
+    clip: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    """The same disk, filled to the last byte behind the ingest, and asked there."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=1m none {disk} || exit 99
+        "$@" {clip} "what?" --memory {disk}/m >&2
+        cat /dev/zero > {disk}/fill 2>/dev/null
+        "$@" "what was there?" --memory {disk}/m --json
+    """
+    code, out, err = longtake(
+        "ask", *flags, before=["unshare", "--user", "--map-root-user", "--mount", *sh(script)]
+    )
+    if code == 99 or "unshare" in err:
+        pytest.skip(f"no mount namespace: {err.strip()}")
+    assert code == 0, err
+    shown = json.loads(out)
+    assert shown["ingest"]["chunks"] >= 10 and shown["answers"][0]["coverage"] == 1.0
+    assert "can only be read" in err
+
+
+def sh(script: str) -> list[str]:
+    return ["sh", "-c", script, "sh"]
+
+
 def longtake(
     *words: object, before: tuple[str, ...] | list[str] = (), program: str = ""
 ) -> tuple[int, str, str]:
@@ -284,6 +311,9 @@ def test_a_memory_in_a_folder_that_became_read_only(run: Run, clip: Path, tmp_pa
         assert (code, out) == (cli.CONFIGURATION, "")
         assert str(memory) in assert_one_line(err)
         assert cli.main(["memory", "info", str(memory)]) == 0
+        code, out, err = run("what was there?", "--memory", memory, "--json")
+        assert code == 0 and "can only be read" in assert_one_line(err)
+        assert json.loads(out.splitlines()[-1])["answers"][0]["coverage"] == 1.0
     assert contents(memory) == before
 
 

@@ -20,14 +20,7 @@ def ask(
         ),
     ] = None,
     model: flags.ModelOption = None,
-    memory: Annotated[
-        Path | None,
-        typer.Option(
-            parser=flags.folder,
-            metavar="DIR",
-            help="folder that keeps the take; made where missing",
-        ),
-    ] = None,
+    memory: flags.MemoryOption = None,
     fps: flags.FpsOption = None,
     start: flags.StartOption = None,
     stop: flags.StopOption = None,

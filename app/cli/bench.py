@@ -19,18 +19,21 @@ app = typer.Typer(
 )
 
 
+RepeatsOption = Annotated[
+    int,
+    typer.Option(
+        parser=flags.whole, metavar="N", help="interleaved runs of each, the median counts"
+    ),
+]
+
+
 @app.command()
 @shared
 def ingest(
     minutes: Annotated[
         float, typer.Option(parser=flags.number, metavar="M", help="length of the drawn clip")
     ] = 5.0,
-    repeats: Annotated[
-        int,
-        typer.Option(
-            parser=flags.whole, metavar="N", help="interleaved runs of each, the median counts"
-        ),
-    ] = 5,
+    repeats: RepeatsOption = 5,
     model: flags.ModelOption = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,
@@ -79,12 +82,7 @@ def decode(
     seconds: Annotated[
         float, typer.Option(parser=flags.number, metavar="S", help="length of the 1080p clip")
     ] = 30.0,
-    repeats: Annotated[
-        int,
-        typer.Option(
-            parser=flags.whole, metavar="N", help="interleaved runs of each, the median counts"
-        ),
-    ] = 5,
+    repeats: RepeatsOption = 5,
     as_json: flags.JsonOption = False,
 ) -> None:
     """How fast a 1080p file is read at 1 frame/s, beside ffmpeg's command line.
@@ -99,12 +97,7 @@ def decode(
 @app.command()
 @shared
 def start(
-    repeats: Annotated[
-        int,
-        typer.Option(
-            parser=flags.whole, metavar="N", help="interleaved runs of each, the median counts"
-        ),
-    ] = 5,
+    repeats: RepeatsOption = 5,
     model: flags.ModelOption = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,

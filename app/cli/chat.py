@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,14 +18,7 @@ def chat(
         ),
     ] = None,
     model: flags.ModelOption = None,
-    memory: Annotated[
-        Path | None,
-        typer.Option(
-            parser=flags.folder,
-            metavar="DIR",
-            help="folder that keeps the take; made where missing",
-        ),
-    ] = None,
+    memory: flags.MemoryOption = None,
     fps: flags.FpsOption = None,
     start: flags.StartOption = None,
     stop: flags.StopOption = None,

@@ -81,6 +81,12 @@ ModelOption = Annotated[
         help="embedded (default), a checkpoint folder, or a hub id",
     ),
 ]
+MemoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=folder, metavar="DIR", help="folder that keeps the take; made where missing"
+    ),
+]
 DeviceOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="auto (default), cpu, cuda, cuda:1 ...")
 ]

@@ -52,7 +52,7 @@ def run(request: Request) -> int:
     if request.evidence_dir is not None:
         request.evidence_dir.mkdir(parents=True, exist_ok=True)
     videos, questions = request.sorted
-    with opened(request.settings, request.memory) as take:
+    with opened(request.settings, request.memory, may_only_read=not videos) as take:
         watched = watch_all(take, videos, request.start_s, request.stop_s)
         told = [_answer(take, request, i, q) for i, q in enumerate(questions)]
         is_complete = _is_complete(watched, told)

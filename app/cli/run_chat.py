@@ -52,7 +52,8 @@ class Request:
 
 def run(request: Request) -> int:
     """Do it; returns the exit code.  Errors are raised; `longtake.cli` says them in one line."""
-    with opened(request.settings, request.memory) as take:
+    only_reads = not request.videos
+    with opened(request.settings, request.memory, may_only_read=only_reads) as take:
         watched = watch_all(take, request.videos, request.start_s, request.stop_s)
         chat = Chat(take=take, subject=_subject(watched, request.memory), as_json=request.as_json)
         with open_lines() as lines:

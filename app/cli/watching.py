@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 
 from longtake.cli.common import common, say
 from longtake.engine import Engine
+from longtake.memory.files import MemoryDamaged, MemoryInUse
 from longtake.memory.folder import CATALOG
+from longtake.streaming.pipe import is_stdin
 from longtake.streaming.sources import find_path
 from longtake.ui.view import clock
+from longtake.wording import one_line
 
 if TYPE_CHECKING:
     from longtake.config import Settings
@@ -38,8 +41,14 @@ class Watched:
 
 
 @contextmanager
-def opened(settings: Settings, memory: Path | None) -> Iterator[Take]:
-    """A take on a model of its own; both are closed at the end."""
+def opened(
+    settings: Settings, memory: Path | None, *, may_only_read: bool = False
+) -> Iterator[Take]:
+    """A take on a model of its own; both are closed at the end.
+
+    Args:
+        may_only_read: nothing will be watched: a memory that cannot be written will do.
+    """
     begun = time.monotonic()
     with Engine(settings.model, device=settings.device, dtype=settings.dtype) as engine:
         adapter = engine.adapter
@@ -49,7 +58,7 @@ def opened(settings: Settings, memory: Path | None) -> Iterator[Take]:
             time.monotonic() - begun,
         )
         _tell_limits(engine)
-        with engine.open(memory, settings.take) as take:
+        with _open_take(engine, settings, memory, may_only_read) as take:
             pace, stats = take.pace, take.stats()
             _log.info(
                 "%g frames/s, a window of %g s (%d tokens), %d chunks recalled a layer",
@@ -58,6 +67,21 @@ def opened(settings: Settings, memory: Path | None) -> Iterator[Take]:
             if memory is not None:
                 _log.info("%s: %d chunks, to %s", memory, stats.chunks, clock(stats.newest_s))
             yield take
+
+
+def _open_take(
+    engine: Engine, settings: Settings, memory: Path | None, may_only_read: bool
+) -> Take:
+    try:
+        return engine.open(memory, settings.take)
+    except (MemoryInUse, MemoryDamaged):
+        raise
+    except OSError as error:
+        if not may_only_read or memory is None:
+            raise
+        take = engine.open(memory, settings.take, read_only=True)
+        say(f"{memory}: can only be read ({one_line(error)})")
+        return take
 
 
 def check_sources(
@@ -86,7 +110,7 @@ def check_sources(
             f"--memory {memory}: there is no memory yet, and no video to make one from"
         )
     for address in addresses:
-        if address != "-":
+        if not is_stdin(address):
             find_path(address)
 
 
@@ -101,8 +125,9 @@ def watch_all(
     """
     if not addresses and take.stats().chunks == 0:
         raise ValueError("the memory is empty; name a video to fill it")
+    count = len(addresses)
     return [
-        _watch(take, address, start_s or 0.0, stop_s, f"{i} of {len(addresses)}  ")
+        _watch(take, address, start_s or 0.0, stop_s, f"{i} of {count}  " if count > 1 else "")
         for i, address in enumerate(addresses, 1)
     ]
 
@@ -111,7 +136,7 @@ def _watch(take: Take, address: str, start_s: float, stop_s: float | None, numbe
     begun = time.monotonic()
     watch = take.watch(address, start_s=start_s, stop_s=stop_s)
     try:
-        with _progress(watch, take, "" if number.startswith("1 of 1 ") else number) as show:
+        with _progress(watch, take, number) as show:
             while not watch.is_seen():
                 show()
                 watch.is_seen(_LOOK_S)

@@ -56,10 +56,10 @@ def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admi
     if known is None:
         source = _open(wish, session, wish.start_s)
         return Admitted(source, identity, offset_s)
-    if known.done:
-        return _finished(wish, session, known)
     tick_s = 1 / session.pace.fps
     seen_s = ledger.seen_s(known, session.newest_s) if session.chunks else None
+    if known.done and not _is_lost(known, seen_s):
+        return _finished(wish, session, known)
     if seen_s is None:
         source = _open(wish, session, wish.start_s)
         return Admitted(source, identity, offset_s, goes_on=True)
@@ -77,6 +77,13 @@ def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admi
     is_newest = abs(seen_s + known.offset_s - session.newest_s) < _ROUNDING_S
     offset_s = known.offset_s if is_newest else offset_s - begin_s
     return Admitted(source, identity, offset_s, seen_s, goes_on=True, tick_s=tick_s)
+
+
+def _is_lost(known: Entry, held_s: float | None) -> bool:
+    """Whether the end of what was seen is in the memory no more: its files were cut."""
+    if known.seen_s is None:
+        return False
+    return held_s is None or held_s < known.seen_s - _ROUNDING_S
 
 
 def settle(

@@ -49,6 +49,7 @@ class TakeStats:
     index_bytes: int  # search vectors, in RAM
     ram_bytes: int
     disk_bytes: int
+    corrupt: int  # reads of chunks whose bytes had changed or are gone
 
 
 class Take:
@@ -248,6 +249,7 @@ class Take:
             index_bytes=self._session.index.nbytes,
             ram_bytes=held.ram_bytes,
             disk_bytes=held.disk_bytes,
+            corrupt=held.corrupt,
         )
 
     @property

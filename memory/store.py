@@ -223,7 +223,7 @@ class Store:
 
         Returns:
             Numbers int64 ``[N]`` and vectors float32 ``[L, N, W]``.  Damaged chunks are left
-            out, counted in `stats().corrupt` and logged.
+            out, counted in `stats().corrupt` and logged, in one line.
         """
         with self._reading():
             rows = list(self._catalog.rows(first, last))
@@ -232,14 +232,20 @@ class Store:
             layers, heads, dim = rows[0].geometry
             vectors = torch.empty(layers, len(rows), heads * dim)
             numbers: list[int] = []
+            refused: list[ChunkCorrupt] = []
             for row in rows:
                 try:
                     vectors[:, len(numbers)] = self._archive.vectors(row)
                 except ChunkCorrupt as error:
-                    self._corrupt += 1
-                    _log.warning("left out of the index: %s", error)
+                    refused.append(error)
                 else:
                     numbers.append(row.info.number)
+            if refused:
+                self._corrupt += len(refused)
+                _log.warning(
+                    "%d of %d chunks are left out of the index, the first because %s",
+                    *(len(refused), len(rows), refused[0]),
+                )
             return torch.tensor(numbers, dtype=torch.int64), vectors[:, : len(numbers)]
 
     def info(self, number: int) -> ChunkInfo:

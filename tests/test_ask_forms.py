@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from longtake import cli
 from longtake.answer import Answer, Moment, Timings
 from longtake.cli.subtitles import srt
 from longtake.cli.words import sort_words
-from tests import checkpoints
 from tests.clips import write_clip
 
 Run = Any
@@ -132,16 +130,6 @@ def test_subtitles_count_from_where_their_video_began() -> None:
 def test_one_form_at_a_time(ask: Run, clips: list[Path]) -> None:
     code, out, err = ask(clips[0], "what?", "--json", "--srt")
     assert (code, out) == (cli.USAGE, "") and "--json and --srt" in err
-
-
-@pytest.fixture(scope="module")
-def ending_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, with every token an end: its answers are empty, and whole."""
-    folder = tmp_path_factory.mktemp("ending") / "model"
-    shutil.copytree(tiny_model, folder)
-    ends = {"eos_token_id": list(range(checkpoints.VOCABULARY))}
-    (folder / "generation_config.json").write_text(json.dumps(ends))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -250,6 +250,39 @@ def test_a_memory_on_a_disk_with_no_room_at_all_answers(
     assert "can only be read" in err
 
 
+def test_a_memory_whose_newest_chunks_were_cut_off_sees_them_again(
+    run: Run, clip: Path, tmp_path: Path, whole: dict[str, Any]
+) -> None:
+    memory = tmp_path / "m"
+    assert run(clip, "what?", "--memory", memory)[0] == 0
+    (segment,) = (memory / "segments").iterdir()
+    os.truncate(segment, segment.stat().st_size // 2)
+    code, out, err = run(clip, *QUESTIONS, "--memory", memory, "--json")
+    assert code == 0, err
+    assert "chunks are cut off" in err and len(err.splitlines()) == 1
+    assert 0 < json.loads(out)["ingest"]["frames"] < SECONDS
+    assert essence(out) == whole
+    assert json.loads(out)["source"]["complete"]
+
+
+def test_a_memory_without_one_of_its_files_says_so_once_and_is_not_complete(
+    capsys: pytest.CaptureFixture[str], clip: Path, tmp_path: Path, ending_model: Path
+) -> None:
+    memory = tmp_path / "m"
+    words = ["--model", str(ending_model), "--fps", "1", "--window", "4", "--memory", str(memory)]
+    again = ["ask", *words, str(clip), "what?", "--json", "--strict"]
+    assert cli.main(again) == 0
+    (segment,) = (memory / "segments").iterdir()
+    segment.rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert cli.main(again) == cli.PARTIAL
+    shown = capsys.readouterr()
+    assert not json.loads(shown.out)["complete"]
+    assert shown.err.count("left out of the index") == 1
+    (tmp_path / "elsewhere").rename(segment)
+    assert cli.main(again) == 0
+
+
 def sh(script: str) -> list[str]:
     return ["sh", "-c", script, "sh"]
 

@@ -55,7 +55,7 @@ def run(request: Request) -> int:
     with opened(request.settings, request.memory, may_only_read=not videos) as take:
         watched = watch_all(take, videos, request.start_s, request.stop_s)
         told = [_answer(take, request, i, q) for i, q in enumerate(questions)]
-        is_complete = _is_complete(watched, told)
+        is_complete = _is_complete(watched, told) and not take.stats().corrupt
         if request.form == "json":
             print(json.dumps(as_json(take, request.memory, watched, told, is_complete)))
         elif request.form == "srt":

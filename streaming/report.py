@@ -32,7 +32,9 @@ class SourceReport:
     times_made_up: int = 0  # frames without a time stamp: given one from the rate
     times_repaired: int = 0  # steps backwards and absurd jumps, straightened
     size_changes: int = 0  # in mid-stream
-    oversized: int = 0  # larger than any sane picture: not converted
+    oversized: int = (
+        0  # refused as larger than any sane picture; threads may tell of several at once
+    )
     unreadable: int = 0  # files of a folder that could not be read
     ignored: int = 0  # files of a folder that were not meant (a thumbnail among clips)
     started_s: float | None = None  # first frame in the range that was asked for

@@ -37,7 +37,7 @@ import torch
 
 from longtake import Engine, Take
 from longtake.bench.clip import SCALE
-from longtake.bench.needle import SPOKEN
+from longtake.bench.needle_full import SPOKEN
 from longtake.bench.statistics import wilson
 from longtake.hardware import machine
 from longtake.models.embedded.filming import write_film

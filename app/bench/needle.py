@@ -30,22 +30,20 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache
 
 from longtake.answering import blind_vectors
 from longtake.bench.clip import SCALE
 from longtake.bench.frame import Say
 from longtake.bench.model import Model
+from longtake.bench.needle_full import SPOKEN, WholeStream
 from longtake.bench.needle_score import TOGETHER, Ranked, Tally, Verdict
 from longtake.bench.needle_streams import Grid, Needle, Plan, Stream, make_streams
-from longtake.bench.plain import FAMILY, Plain
+from longtake.bench.plain import FAMILY
 from longtake.engine import Engine
 from longtake.hardware import machine
 from longtake.memory.index import best_of
 from longtake.memory.recall import shares
-from longtake.models.base import Adapter, Image, ModelError
-from longtake.models.decode import Decoding
+from longtake.models.base import Adapter, ModelError
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.world import WORLD_VERSION
 from longtake.scope import Scope, When, settle
@@ -57,7 +55,6 @@ if TYPE_CHECKING:
     from longtake.take import Take
 
 SCHEMA = "longtake.bench.needle/1"
-SPOKEN = Decoding(max_tokens=16)  # twice the longest answer
 
 
 def run(model: Model, plan: Plan, as_json: bool, say: Say) -> None:
@@ -218,49 +215,6 @@ def rank(session: Session, needle: Needle, top_k: int) -> Ranked:
         for name, row in rankings.items()
     }
     return Ranked(needle, places, len(numbers))
-
-
-# -------------------------------------------------------------------- full attention
-
-
-class WholeStream(Plain):
-    """The plain twin over one growing cache: questions in rising time, answered greedily."""
-
-    def __init__(self, adapter: Adapter, name: str) -> None:
-        super().__init__(adapter, name)
-        self._adapter, self._cache, self._seen = adapter, DynamicCache(), 0
-        self._steps: list[Tensor] = []
-
-    def fits(self, needle: Needle) -> bool:
-        words = len(self._sink) + len(self.prompt(needle.text)) + SPOKEN.max_tokens
-        return words + needle.chunks * self._step_tokens <= self._limit
-
-    @torch.inference_mode()
-    def begin(self, images: Sequence[Image]) -> None:
-        """Encode a stream's frames; the decoder sees them as questions come."""
-        self._cache, self._seen, self._steps = DynamicCache(), 0, []
-        for batch in torch.split(self.pixels(images), self.batch_frames):
-            for step in self._see(batch):
-                self._steps.append(self._stamped_step(step, len(self._steps)))
-        self._forward(self._embed(self._sink), self._cache)
-
-    @torch.inference_mode()
-    def answer(self, needle: Needle) -> str:
-        new = self._steps[self._seen : needle.chunks]
-        if new:
-            self._forward(torch.cat(new), self._cache)
-            self._seen = needle.chunks
-        before, following = self._cache.get_seq_length(), self.prompt(needle.text)
-        ids: list[int] = []
-        while len(ids) < SPOKEN.max_tokens:
-            hidden = self._forward(self._embed(following), self._cache)
-            token = int(self._model.lm_head(hidden[0, -1]).argmax())
-            if token in self._adapter.stop_ids:
-                break
-            ids.append(token)
-            following = [token]
-        self._cache.crop(before - self._cache.get_seq_length())  # the question goes again
-        return self._adapter.text(ids)
 
 
 # -------------------------------------------------------------------- what is shown

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 
 from safetensors import safe_open
 
 from longtake.models.discovery import CONFIG
 from longtake.models.families.common import decoder_shape
-from longtake.models.loader import FAMILIES
-from longtake.models.recipe import Recipe, read_recipe, stamp_text
+from longtake.models.loader import FAMILIES, family_class
+from longtake.models.pixels import read_preprocessing
+from longtake.models.recipe import read_recipe
 from longtake.settings import Pace, TakeConfig
 from longtake.wording import one_line
 
@@ -129,11 +130,13 @@ def read_stream(folder: Path, model_type: str) -> Stream:
     """
     import transformers
 
-    module = import_module(FAMILIES[model_type][0])
-    recipe = read_recipe(folder, module.DEFAULT_RECIPE)
+    family = family_class(model_type)
+    recipe = read_recipe(folder, family.default_recipe)
     config = transformers.AutoConfig.from_pretrained(folder)
     shape = decoder_shape(config.get_text_config(), axes=1)
-    step_tokens = module.step_tokens(config, recipe, _stamp_tokens(folder, recipe))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    encode = partial(tokenizer.encode, add_special_tokens=False)
+    step_tokens = family.most_step_tokens(config, read_preprocessing(folder), recipe, encode)
     pace = Pace.settle(TakeConfig(), recipe, step_tokens, shape)
     steps_an_hour = math.ceil(3600 * pace.fps / recipe.frames_per_step)
     return Stream(
@@ -144,12 +147,3 @@ def read_stream(folder: Path, model_type: str) -> Stream:
         hour_tokens=steps_an_hour * step_tokens,
         token_numbers=2 * shape.layers * shape.kv_heads * shape.head_dim,
     )
-
-
-def _stamp_tokens(folder: Path, recipe: Recipe) -> int:
-    import transformers
-
-    if recipe.stamp is None:
-        return 0
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return len(tokenizer.encode(stamp_text(0.0), add_special_tokens=False))

@@ -10,11 +10,11 @@ import json
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from longtake.models.base import Adapter, ModelError
+from longtake.models.families.common import FamilyAdapter
 from longtake.models.fingerprint import fingerprint
 from longtake.models.recipe import read_recipe
 
@@ -40,7 +40,7 @@ def load(name: str = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> 
     place = find_device(device)
     kind = find_dtype(dtype, place)
     folder = find_folder(name)
-    module, adapter = _family(folder, name)
+    adapter = find_family(folder, name)
     import transformers
     from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging
@@ -48,11 +48,11 @@ def load(name: str = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        model = getattr(transformers, module.MODEL_CLASS).from_pretrained(
+        model = getattr(transformers, adapter.model_class).from_pretrained(
             folder, dtype=kind, use_safetensors=True
         )
         model.requires_grad_(False).eval().to(place)
-        recipe = read_recipe(folder, module.DEFAULT_RECIPE)
+        recipe = read_recipe(folder, adapter.default_recipe)
         loaded: Adapter = adapter(model, tokenizer, folder, recipe, name, fingerprint(folder))
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
@@ -99,7 +99,12 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def _family(folder: Path, name: str) -> tuple[Any, Any]:
+def find_family(folder: Path, name: str) -> type[FamilyAdapter]:
+    """The adapter for a checkpoint, by its config.
+
+    Raises:
+        ModelError: if the config cannot be read, or the family is not supported.
+    """
     try:
         config = json.loads((folder / "config.json").read_text())
     except (OSError, json.JSONDecodeError) as error:
@@ -109,9 +114,14 @@ def _family(folder: Path, name: str) -> tuple[Any, Any]:
         raise ModelError(
             f"{name}: is of the family {model_type!r}; supported are {', '.join(FAMILIES)}"
         )
+    return family_class(model_type)
+
+
+def family_class(model_type: str) -> type[FamilyAdapter]:
+    """The adapter of one of `FAMILIES`."""
     path, adapter = FAMILIES[model_type]
-    module = import_module(path)
-    return module, getattr(module, adapter)
+    found: type[FamilyAdapter] = getattr(import_module(path), adapter)
+    return found
 
 
 def find_device(name: str) -> torch.device:

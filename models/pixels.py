@@ -62,14 +62,27 @@ def read_preprocessing(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def resize(images: Sequence[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
-    """uint8 ``[H, W, 3]`` of any sizes -> ``[F, height, width, 3]``."""
+def resize(
+    images: Sequence[NDArray[np.uint8]], height: int, width: int, how: str = "bicubic"
+) -> NDArray[np.uint8]:
+    """uint8 ``[H, W, 3]`` of any sizes -> ``[F, height, width, 3]``.
+
+    Args:
+        how: ``bicubic`` or ``bilinear``, with antialiasing, as transformers' video processors
+            do it; ``area`` is OpenCV's, some twenty times faster.
+    """
     resized = np.empty((len(images), height, width, 3), np.uint8)
     for i, image in enumerate(images):
         if image.shape[:2] == (height, width):
             resized[i] = image
-        else:
+        elif how == "area":
             shrinks = image.shape[0] >= height and image.shape[1] >= width
-            how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            resized[i] = cv2.resize(image, (width, height), interpolation=how)
+            filter_ = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            resized[i] = cv2.resize(image, (width, height), interpolation=filter_)
+        else:
+            planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+            sized = torch.nn.functional.interpolate(
+                planes, (height, width), mode=how, antialias=True, align_corners=False
+            )
+            resized[i] = sized[0].permute(1, 2, 0).numpy()
     return resized

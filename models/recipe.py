@@ -11,6 +11,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 RECIPE_FILE = "longtake.json"
+_CHOICES = {
+    "recall": ("each", "together"),
+    "select": ("dependent", "blind"),
+    "resize": ("processor", "area"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +30,9 @@ class Recipe:
     stamp: str | None = None  # 'hh:mm:ss' at the head of each step
     sharpness: float = 1.0  # factor on recall scores where they become shares
     recall: str = "each"  # layer its own best chunks, or 'together': the best by mean share
+    select: str = "dependent"  # on what lower layers recalled, or 'blind': for all layers at once
+    resize: str = "processor"  # as the family's own processor does it, or OpenCV's 'area'
+    max_pixels: int | None = None  # of a step's frames together, where the family keeps their shape
     world_version: int | None = None  # of the drawn world, for models trained on it
     note: str | None = None  # a limit that users must be told
 
@@ -38,8 +46,12 @@ class Recipe:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.dialogue_tokens < 0:
             raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
-        if self.recall not in ("each", "together"):
-            raise ValueError(f"recall={self.recall!r}: must be 'each' or 'together'")
+        for name, values in _CHOICES.items():
+            if getattr(self, name) not in values:
+                either = " or ".join(map(repr, values))
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be {either}")
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise ValueError(f"max_pixels={self.max_pixels}: must be at least 1")
         if self.stamp not in (None, "hh:mm:ss"):
             raise ValueError(f"stamp={self.stamp!r}: must be 'hh:mm:ss' or left out")
 

@@ -104,7 +104,7 @@ def test_the_engine_is_the_plain_model_in_every_token(folder: Path, heard: Heard
 def test_a_wrong_rotation_fails(folder: Path) -> None:
     adapter = load(str(folder), device="cpu", dtype="float32")
     rotary = adapter.rotary
-    axes = axis_map(len(rotary._frequency) // 2, adapter._side.decoder.config)  # type: ignore[attr-defined]
+    axes = axis_map(len(rotary._frequency) // 2, adapter.decoder.config)  # type: ignore[attr-defined]
     adapter.rotary = Rotary(rotary._frequency[: len(axes)] * 1.01, axes)
     found = parity.compare(parity.listen(adapter), folder, CPU)
     assert not found.passed and found.max_abs_error > 10 * TOLERANCE

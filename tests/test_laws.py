@@ -326,5 +326,5 @@ def test_a_forward_that_fails_leaves_the_window_as_it_was(
 
 
 def test_the_identity_is_proved_at_load(loaded: Any) -> None:
-    error = check_identity(loaded._side.decoder, loaded.rotary, loaded.shape.layers)
+    error = check_identity(loaded.decoder, loaded.rotary, loaded.shape.layers)
     assert error < 1e-5

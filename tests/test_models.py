@@ -94,7 +94,7 @@ def test_the_template_is_cut_at_the_video(adapter: Any, folder: Path) -> None:
         {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}
     ]
     whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    template = adapter._side.template
+    template = adapter.template
     prompt = adapter.prompt(question)
     video = "<video>" if adapter.family == "llava_onevision" else "<|video_pad|>"
     joined = tokenizer.decode(template.sink_ids()) + video + tokenizer.decode(prompt.ids)
@@ -121,7 +121,7 @@ def test_a_question_cannot_open_a_turn(adapter: Any) -> None:
 
 
 def test_rotation_is_the_models_own(adapter: Any) -> None:
-    decoder = adapter._side.decoder
+    decoder = adapter.decoder
     torch.manual_seed(0)
     axes = adapter.shape.axes
     positions = torch.randint(0, 3000, (axes, 9))
@@ -153,10 +153,10 @@ def test_without_a_past_the_model_is_plain(folder: Path, adapter: Any) -> None:
     mask[0, :4] = 0
     with torch.no_grad():
         expected = plain(input_ids=ids, attention_mask=mask).logits
-        ours = adapter._side.model(input_ids=ids, attention_mask=mask).logits
+        ours = adapter.model(input_ids=ids, attention_mask=mask).logits
     torch.testing.assert_close(ours[0, 4:], expected[0, 4:], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours[1], expected[1], atol=1e-5, rtol=1e-5)
-    assert adapter._side.model.config.text_config._attn_implementation == bridge.IMPLEMENTATION
+    assert adapter.model.config.text_config._attn_implementation == bridge.IMPLEMENTATION
 
 
 # ------------------------------------------------------------------ loading

@@ -56,7 +56,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_checkpoint_is_read_as_it_is_loaded(folder: Path) -> None:
     found = read("it", folder)
     adapter: Any = load(str(folder), device="cpu", dtype="float32")
-    parameters = list(adapter._side.model.parameters())
+    parameters = list(adapter.model.parameters())
     assert found.weights is not None and found.stream is not None and not found.trouble
     assert found.weights.parameters == sum(p.numel() for p in parameters)
     assert found.weights.disk_bytes == (folder / "model.safetensors").stat().st_size

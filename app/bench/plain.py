@@ -49,6 +49,7 @@ class Plain:
         self._model.requires_grad_(False).eval().to(adapter.device)
         self._device, self._dtype = adapter.device, adapter.dtype
         self._normalize = Normalizer.of(read_preprocessing(folder))
+        self._how = "area" if adapter.recipe.resize == "area" else "bicubic"
         self._side = self._model.config.vision_config.image_size
         recipe = adapter.recipe
         self._each, self._fps, self._stamped = recipe.frames_per_step, recipe.fps, recipe.stamp
@@ -63,7 +64,8 @@ class Plain:
     def pixels(self, images: Sequence[Image]) -> Tensor:
         """``[F, 3, side, side]``, F a multiple of a step's frames."""
         whole = images[: len(images) // self._each * self._each]
-        return self._normalize(resize(whole, self._side, self._side), self._dtype, self._device)
+        small = resize(whole, self._side, self._side, self._how)
+        return self._normalize(small, self._dtype, self._device)
 
     def prompt(self, question: str) -> list[int]:
         """Ids of what comes after the video."""

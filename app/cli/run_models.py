@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from longtake.checkpoint import Checkpoint, Stream, Weights, read
 from longtake.cli.common import say
 from longtake.cli.names import as_text, shown
 from longtake.models.discovery import on_this_machine
-from longtake.models.loader import FAMILIES
+from longtake.models.loader import FAMILIES, family_class
 from longtake.ui.view import bytes_text
 
 SCHEMA = "longtake.models/1"
@@ -26,7 +25,7 @@ def run(folders: tuple[Path, ...], as_json: bool) -> None:
     Raises:
         ValueError: if one of ``folders`` is not there.
     """
-    classes = {name: import_module(path).MODEL_CLASS for name, (path, _) in FAMILIES.items()}
+    classes = {name: family_class(name).model_class for name in FAMILIES}
     private: list[Path] = []
 
     def leave_out(folder: Path, error: OSError) -> None:

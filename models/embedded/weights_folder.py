@@ -35,6 +35,8 @@ RECIPE = {
     "stamp": "hh:mm:ss",
     "sharpness": SHARPNESS,
     "recall": "together",
+    "select": "blind",
+    "resize": "area",
     "note": "knows only its drawn world of coloured shapes",
 }
 

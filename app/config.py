@@ -23,17 +23,34 @@ if TYPE_CHECKING:
 
 DEFAULT, FLAG = "default", "flag"  # origins beside "environment NAME" and "FILE line N"
 TABLES = ("take", "memory", "decoding")
-_TOP = {"model": "embedded", "device": "auto", "dtype": "auto"}
+_TOP: Mapping[str, Any] = {  # key -> type; defaults are those of `Settings`
+    "model": str,
+    "device": str,
+    "dtype": str,
+    "quantize": str,
+    "max_pixels": int | None,
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """What a run of longtake works with."""
 
-    model: str
-    device: str
-    dtype: str
     take: TakeConfig
+    model: str = "embedded"
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: str = "none"  # or 4bit, 8bit
+    max_pixels: int | None = None  # of a step's frames together; None: from the model
+
+    def __post_init__(self) -> None:
+        from longtake.models.quantization import CHOICES
+
+        if self.quantize not in CHOICES:
+            either = ", ".join(CHOICES[:-1])
+            raise ValueError(f"quantize={self.quantize!r}: must be {either} or {CHOICES[-1]}")
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise ValueError(f"max_pixels={self.max_pixels}: must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +126,7 @@ def _hints() -> dict[str, Any]:
     from longtake.models.decode import Decoding
     from longtake.settings import TakeConfig
 
-    hints: dict[str, Any] = dict.fromkeys(_TOP, str)
+    hints = dict(_TOP)
     for table, room in zip(TABLES, (TakeConfig, MemoryConfig, Decoding), strict=True):
         types = get_type_hints(room)
         names = [field.name for field in fields(room) if field.name not in TABLES]
@@ -128,7 +145,7 @@ def _build(values: Mapping[str, object]) -> Settings:
         parts[table][name] = value
     memory, decoding = MemoryConfig(**parts["memory"]), Decoding(**parts["decoding"])
     take = TakeConfig(**parts["take"], memory=memory, decoding=decoding)
-    return Settings(**_TOP | parts[""], take=take)
+    return Settings(**parts[""], take=take)
 
 
 # ------------------------------------------------------------------ where values come from

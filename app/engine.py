@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import TypeVar
 
 from longtake.answer import Answer
-from longtake.answering import Asked, answer
+from longtake.answering import answer
+from longtake.asked import Asked
 from longtake.asking import Asking
 from longtake.memory.index import make_index
 from longtake.memory.store import Store

@@ -1,25 +1,26 @@
 """What happens to one frame.
 
-Frames become a `Step`, and the step goes through ``plan -> forward -> commit``: places in the
-window, the decoder, and what leaves the window going to store and index.  Single-threaded,
-deterministic, with no clock of its own.  What happens to a question stands in `answering`; it
-reads a session and changes nothing of it.
+Frames become a `Step`; the mode's stream puts it through ``plan -> forward -> commit``, and what
+leaves the window goes to store and index.  Single-threaded, deterministic, with no clock of its
+own.  What happens to a question stands in `answering`; it reads a session and changes nothing of
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from longtake.memory.base import Index
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.layout import Segment
 from longtake.memory.store import Store
-from longtake.memory.window import Window, WindowShape, fit
 from longtake.models.base import Adapter, Image, Step
-from longtake.settings import Pace, TakeConfig
+from longtake.modes import find_mode
+from longtake.modes.base import Held, window_shape
+from longtake.recalling import of_layer
+from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
 
 
@@ -40,29 +41,23 @@ class Session:
     ) -> None:
         self.adapter, self.config = adapter, config
         self._store, self.index = store, index
-        self.pace = Pace.settle(config, adapter.recipe, adapter.step_tokens, adapter.shape)
-        sizes = adapter.shape
-        self.window_shape = WindowShape(
-            layers=sizes.layers,
-            kv_heads=sizes.kv_heads,
-            head_dim=sizes.head_dim,
-            window_s=self.pace.window_s,
-            window_tokens=self.pace.window_tokens,
-            step_tokens=adapter.step_tokens,
-        )
+        self.mode = find_mode(config.mode)
+        self.pace = self.mode.pace(config, adapter)
+        self.window_shape = window_shape(adapter, self.pace)
         self._waiting: list[Frame] = []  # fewer than a step's
         self._leaving: list[Chunk] = []  # left the window, not yet in the store
+        self.listeners: list[Callable[[ChunkInfo], None]] = []  # are told of each new chunk
         self.frames = 0
         self.chunks = 0  # in the window and beyond
         self.newest_s = 0.0  # session time of the newest frame in a chunk
         with torch.inference_mode():
-            sink = adapter.sink()
-            self.window = Window(
-                self.window_shape, sink.positions, adapter.rotary, adapter.dtype, adapter.device
-            )
-            self._forward(sink, sink.positions)
-            self.window.commit_sink()
+            self.stream = self.mode.stream(adapter, self.pace, config)
             self._restore()
+
+    @property
+    def window(self) -> Held:
+        """The newest part of the stream, on the device."""
+        return self.stream.window
 
     # ---------------------------------------------------------------- frames
 
@@ -135,20 +130,16 @@ class Session:
             info = ChunkInfo(
                 self.chunks, step.start_s, step.end_s, step.camera, first.wall_s, tokens=step.tokens
             )
-            self._forward(step, step.positions)
-            self._commit(info, first.image)
+            self._take_step(step, info, first.image)
         return len(steps)
 
-    def _forward(self, step: Step, positions: Tensor) -> None:
-        """Plan places for a step and run the decoder over the window."""
-        self.window.begin(positions)
-        self.adapter.decode_step(step.embeds, self.window, step.extra)
-
-    def _commit(self, info: ChunkInfo, image: Image) -> None:
-        self._leaving += self.window.commit(info)
+    def _take_step(self, step: Step, info: ChunkInfo, image: Image) -> None:
+        self._leaving += self.stream.put(step, info)
         self.chunks, self.newest_s = info.number + 1, info.end_s
         self._store.album.put(info.number, image)
         self._store_leaving()
+        for listener in self.listeners:
+            listener(info)
 
     def _store_leaving(self) -> None:
         while self._leaving:
@@ -164,7 +155,7 @@ class Session:
         if not past:
             return
         newest: list[Chunk] = []
-        for info in reversed(fit(past, self.window_shape)):
+        for info in reversed(self.stream.wanted(past)):
             try:
                 newest.insert(0, self._store.read(info.number))
             except OSError:  # damaged: the window begins behind it
@@ -173,7 +164,7 @@ class Session:
         numbers, vectors = self._store.all_vectors(0, first)
         if len(numbers):
             self.index.extend(numbers.tolist(), vectors)
-        self.window.restore(newest)
+        self.stream.restore(newest)
         self.chunks, self.newest_s = past[-1].number + 1, past[-1].end_s
 
     # ---------------------------------------------------------------- the past, to be read
@@ -204,7 +195,10 @@ class Session:
         return Segment(chunk.keys.to(device), chunk.values.to(device), chunk.positions)
 
     def layer(self, number: int, layer: int) -> Segment:
-        """One layer of an evicted chunk, on the device.  Raises like `segment`."""
+        """One layer of a chunk, on the device.  Raises like `segment`."""
+        live = self.window.infos
+        if live and number >= live[0].number:
+            return of_layer(self.segment(number), layer)
         keys, values = self._store.layer(number, layer)
         positions, _ = self._store.positions(number)
         device = self.adapter.device

@@ -10,6 +10,9 @@ from longtake.models.base import DecoderShape
 from longtake.models.decode import Decoding
 from longtake.models.recipe import Recipe
 
+MODES = ("recall", "rekv", "streamingvlm", "window", "full")
+SELECTIONS = ("dependent", "blind")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeConfig:
@@ -19,6 +22,8 @@ class TakeConfig:
     window_s: float | None = None  # newest part of the stream, kept on the device
     window_tokens: int | None = None  # bound of the same in tokens; from window_s and fps
     top_k: int | None = None  # chunks that each layer recalls
+    mode: str = "recall"  # how it sees and answers: one of MODES
+    select: str | None = None  # how layers choose what they recall: dependent or blind
     dialogue_tokens: int | None = None  # of a conversation's earlier turns, newest first
     mailbox_frames: int = 64  # frames that may wait for the model
     batch_frames: int = 16  # frames put through vision at once, where so many wait
@@ -38,6 +43,10 @@ class TakeConfig:
         for name in ("mailbox_frames", "batch_frames", "evidence"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.mode not in MODES:
+            raise ValueError(f"mode={self.mode!r}: known are {', '.join(MODES)}")
+        if self.select is not None and self.select not in SELECTIONS:
+            raise ValueError(f"select={self.select!r}: must be {' or '.join(SELECTIONS)}")
         if self.dialogue_tokens is not None and self.dialogue_tokens < 0:
             raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
 
@@ -50,6 +59,7 @@ class Pace:
     window_s: float
     window_tokens: int
     top_k: int
+    select: str
     dialogue_tokens: int
 
     @classmethod
@@ -76,6 +86,7 @@ class Pace:
             window_s=window_s,
             window_tokens=window_tokens,
             top_k=config.top_k or recipe.top_k,
+            select=config.select or recipe.select,
             dialogue_tokens=(
                 recipe.dialogue_tokens if config.dialogue_tokens is None else config.dialogue_tokens
             ),

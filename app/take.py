@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from longtake.admission import Wish, admit
 from longtake.answer import Answer
-from longtake.answering import Asked, Select
+from longtake.asked import Asked, Select
 from longtake.asking import Asking
 from longtake.dialogues import Dialogues
 from longtake.inbox import Inbox, Pushed

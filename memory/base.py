@@ -89,6 +89,12 @@ class Index(Protocol):
         """float32 ``[L, N]`` for a query ``[L, W]``, in the order of `numbers`."""
         ...
 
+    def layer_scores(
+        self, layer: int, query: Tensor, first: int = 0, last: int | None = None
+    ) -> Tensor:
+        """float32 ``[N]`` of one layer for its query ``[W]``, in the order of `numbers`."""
+        ...
+
     def search(
         self, query: Tensor, k: int, first: int = 0, last: int | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,13 @@ class ExactIndex:
         query = query.to(self._vectors)
         return score_chunks(query, self._vectors[:, low:high])
 
+    def layer_scores(
+        self, layer: int, query: Tensor, first: int = 0, last: int | None = None
+    ) -> Tensor:
+        """float32 ``[N]`` of one layer for its query ``[W]``, in the order of `numbers`."""
+        low, high = self._numbers.span(first, last)
+        return self._vectors[layer, low:high] @ query.to(self._vectors)
+
     def search(
         self, query: Tensor, k: int, first: int = 0, last: int | None = None
     ) -> tuple[Tensor, Tensor]:

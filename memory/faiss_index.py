@@ -84,6 +84,15 @@ class FaissIndex:
         layers = zip(self._layers, _floats(query), strict=True)
         return torch.stack([self._stored(index)[low:high] @ vector for index, vector in layers])
 
+    def layer_scores(
+        self, layer: int, query: Tensor, first: int = 0, last: int | None = None
+    ) -> Tensor:
+        """float32 ``[N]`` of one layer for its query ``[W]``, in the order of `numbers`."""
+        low, high = self._numbers.span(first, last)
+        if low == high:
+            return torch.empty(0)
+        return self._stored(self._layers[layer])[low:high] @ _floats(query)
+
     def search(
         self, query: Tensor, k: int, first: int = 0, last: int | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -84,6 +84,12 @@ class AutoIndex:
         """float32 ``[L, N]`` for a query ``[L, W]``, in the order of `numbers`."""
         return self._index.scores(query, first, last)
 
+    def layer_scores(
+        self, layer: int, query: Tensor, first: int = 0, last: int | None = None
+    ) -> Tensor:
+        """float32 ``[N]`` of one layer for its query ``[W]``, in the order of `numbers`."""
+        return self._index.layer_scores(layer, query, first, last)
+
     def search(
         self, query: Tensor, k: int, first: int = 0, last: int | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,27 @@ import torch
 from torch import Tensor
 
 
+def mean_query(query: Tensor, share: Tensor, kv_heads: int) -> Tensor:
+    """A layer's query for chunks: the mean over the asked tokens, heads summed by key head.
+
+    Args:
+        query: un-rotated ``[1, H, T, D]``.
+        share: float ``[T]``, what each token counts; from `asked_share`.
+
+    Returns:
+        ``[G*D]`` float32; a chunk's score is its product with the chunk's mean key.
+    """
+    mean = torch.einsum("htd,t->hd", query[0].float(), share.to(query.device))
+    return mean.view(kv_heads, -1, mean.shape[1]).sum(1).flatten()
+
+
+def asked_share(asked: Tensor) -> Tensor:
+    """Bool ``[T]``, which tokens are the question's own -> float ``[T]``, in all 1."""
+    if not bool(asked.any()):
+        raise ValueError("no token is asked: a question needs at least one")
+    return asked.float() / asked.sum()
+
+
 class BlindQuery:
     """Collects the mean query of a question's own words, layer by layer.
 
@@ -25,16 +46,12 @@ class BlindQuery:
     """
 
     def __init__(self, asked: Tensor, layers: int, kv_heads: int) -> None:
-        if not bool(asked.any()):
-            raise ValueError("no token is asked: a question needs at least one")
-        self._share = asked.float() / asked.sum()
-        self._kv_heads = kv_heads
+        self._share, self._kv_heads = asked_share(asked), kv_heads
         self._layers: list[Tensor | None] = [None] * layers
 
     def __call__(self, layer: int, query: Tensor) -> None:
         """Un-rotated ``[1, H, T, D]``."""
-        mean = torch.einsum("htd,t->hd", query[0].float(), self._share.to(query.device))
-        self._layers[layer] = mean.view(self._kv_heads, -1, mean.shape[1]).sum(1).flatten()
+        self._layers[layer] = mean_query(query, self._share, self._kv_heads)
 
     def vectors(self) -> Tensor:
         """``[L, G*D]`` float32; a chunk's score is its product with the chunk's mean key."""

@@ -88,8 +88,7 @@ class Window:
         self.shape, self._rotary = shape, rotary
         self._sink_positions = sink.cpu()
         self._sink_tokens, self._sink_extent = sink.shape[1], extent(sink)
-        slots = self._sink_tokens + 2 * shape.window_tokens + shape.step_tokens
-        size = (shape.layers, shape.kv_heads, slots, shape.head_dim)
+        size = (shape.layers, shape.kv_heads, self._first_slots(shape), shape.head_dim)
         self._keys, self._values, self._rotated = (
             torch.zeros(size, dtype=dtype, device=torch.device(str(device))) for _ in range(3)
         )
@@ -164,7 +163,7 @@ class Window:
                     f"a step of {tokens} tokens: this window takes {self.shape.step_tokens} at most"
                 )
             if self._high + tokens > self._keys.shape[2]:
-                self._move_to_front()
+                self._make_room(tokens)
             base, first = self._next_base(), self._low - self._sink_tokens
         table = self._rotary.table(positions + base)
         mask = causal_mask(tokens, self._high + tokens - first, self._keys.device)
@@ -172,21 +171,14 @@ class Window:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """See `models.base.Past`."""
-        step = self._pending
-        if step is None:
-            raise RuntimeError("attend before begin: a step must be planned first")
-        heads, start, end = query.shape[1], self._high, self._high + key.shape[2]
-        turned = self._rotary.rotate(torch.cat((query, key), 1), step.table)
-        self._keys[layer, :, start:end] = key[0]
-        self._values[layer, :, start:end] = value[0]
-        self._rotated[layer, :, start:end] = turned[0, heads:]
-        past = slice(step.first, end)
+        turned, past = self._take(layer, query, key, value)
+        assert self._pending is not None
         return attend(
-            turned[:, :heads],
+            turned,
             self._rotated[layer : layer + 1, :, past],
             self._values[layer : layer + 1, :, past],
             scale,
-            step.mask,
+            self._pending.mask,
         )
 
     def commit_sink(self) -> None:
@@ -227,6 +219,25 @@ class Window:
             self._rotated[:, :, start:end] = self._rotary.rotate(self._keys[:, :, start:end], table)
 
     # ---------------------------------------------------------------- inside
+
+    def _first_slots(self, shape: WindowShape) -> int:
+        return self._sink_tokens + 2 * shape.window_tokens + shape.step_tokens
+
+    def _make_room(self, tokens: int) -> None:
+        """For so many more, where the slots behind are used up."""
+        self._move_to_front()
+
+    def _take(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, slice]:
+        """Write a layer's new keys and values; the turned query, and the slots it attends to."""
+        step = self._pending
+        if step is None:
+            raise RuntimeError("attend before begin: a step must be planned first")
+        heads, start, end = query.shape[1], self._high, self._high + key.shape[2]
+        turned = self._rotary.rotate(torch.cat((query, key), 1), step.table)
+        self._keys[layer, :, start:end] = key[0]
+        self._values[layer, :, start:end] = value[0]
+        self._rotated[layer, :, start:end] = turned[0, heads:]
+        return turned[:, :heads], slice(step.first, end)
 
     def _take_pending(self) -> _Pending:
         if self._pending is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from torch import Tensor
 
 from longtake.models.positions import Rotary
 from longtake.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from longtake.models.conversation import Conversation
 
 Image = NDArray[np.uint8]
 
@@ -113,6 +116,18 @@ class Adapter(Protocol):
 
     def prompt(self, question: str, dialogue: Sequence[tuple[str, str]] = ()) -> Prompt:
         """The rest of the template around earlier turns and this question."""
+        ...
+
+    def conversation(self, request: str) -> Conversation:
+        """The template's pieces for rounds of frames and lines, ``request`` in the first."""
+        ...
+
+    def encode(self, text: str) -> Tensor:
+        """Words alone, without template -> int64 ``[T]``.
+
+        Raises:
+            ValueError: if there is no word.
+        """
         ...
 
     def embed(self, ids: Tensor) -> Tensor:

@@ -22,17 +22,17 @@ class Template:
 
     Args:
         tokenizer: with a chat template that knows ``{"type": "video"}``.
-        video_token: what the template writes for the video.
+        video_text: what the template writes for the video.
 
     Raises:
         ModelError: if the template is missing, or has no place for a video.
     """
 
-    def __init__(self, tokenizer: Any, video_token: str) -> None:
-        self._tokenizer, self._video_token = tokenizer, video_token
+    def __init__(self, tokenizer: Any, video_text: str) -> None:
+        self._tokenizer, self._video_text = tokenizer, video_text
         if not tokenizer.chat_template:
             raise ModelError("the tokenizer has no chat template: add chat_template.jinja")
-        before, after = self._around_video([("user", _PROBE)])
+        before, after = self.around_video(self._written([("user", _PROBE)]))
         self._behind = len(after) - after.rindex(_PROBE) - len(_PROBE)  # characters that follow
         self._sink = self.encode(before)
         if not self._sink:
@@ -47,20 +47,23 @@ class Template:
         Raises:
             ValueError: if the question holds no word.
         """
-        spoken = self._plain(question)
+        spoken = self.plain(question)
         turns: list[tuple[str, str]] = []
         for asked, answered in dialogue:
-            turns += [("user", self._plain(asked)), ("assistant", self._plain(answered))]
-        _, after = self._around_video([*turns, ("user", spoken)])
-        begin = len(after) - self._behind - len(spoken)
-        coded = self._tokenizer(after, add_special_tokens=False, return_offsets_mapping=True)
-        end = begin + len(spoken)
-        asked_mask = [
-            first < end and last > begin and last > first for first, last in coded["offset_mapping"]
-        ]
-        if not spoken or not any(asked_mask):
-            raise ValueError(f"question={question!r}: must hold at least one word")
-        return Prompt(torch.tensor(coded["input_ids"]), torch.tensor(asked_mask))
+            turns += [("user", self.plain(asked)), ("assistant", self.plain(answered))]
+        _, after = self.around_video(self._written([*turns, ("user", spoken)]))
+        return self.cut(after, spoken, len(after) - self._behind - len(spoken))
+
+    def words(self, text: str) -> torch.Tensor:
+        """A user's words alone, int64 ``[T]``.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        ids = self.encode(self.plain(text))
+        if not ids:
+            raise ValueError(f"question={text!r}: must hold at least one word")
+        return torch.tensor(ids)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
@@ -70,26 +73,45 @@ class Template:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.strip()
 
-    def _plain(self, text: str) -> str:
+    def plain(self, text: str) -> str:
         """Users' words must not open or close turns of the template."""
         for token in self._tokenizer.all_special_tokens:
             text = text.replace(token, " ")
         return text.strip()
 
-    def _around_video(self, turns: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    def render(self, turns: Sequence[dict[str, Any]], is_open: bool) -> str:
+        """What the template writes; ``is_open``: up to where the assistant begins."""
+        written: str = self._tokenizer.apply_chat_template(
+            list(turns), tokenize=False, add_generation_prompt=is_open
+        )
+        return written
+
+    def around_video(self, written: str) -> tuple[str, str]:
+        """What stands before a video and after it."""
+        before, video, after = written.partition(self._video_text)
+        if not video:
+            raise ModelError(
+                f"the chat template writes no {self._video_text} for a video: "
+                "is this a Video-LLM's tokenizer?"
+            )
+        return before, after
+
+    def cut(self, text: str, spoken: str, begin: int) -> Prompt:
+        """Token ids of a text in which the question's own words begin at a character."""
+        coded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        end = begin + len(spoken)
+        asked = [
+            first < end and last > begin and last > first for first, last in coded["offset_mapping"]
+        ]
+        if not spoken or not any(asked):
+            raise ValueError(f"question={spoken!r}: must hold at least one word")
+        return Prompt(torch.tensor(coded["input_ids"]), torch.tensor(asked))
+
+    def _written(self, turns: Sequence[tuple[str, str]]) -> str:
         messages = []
         for i, (role, words) in enumerate(turns):
             content = [{"type": "text", "text": words}]
             if i == 0:
                 content.insert(0, {"type": "video"})
             messages.append({"role": role, "content": content})
-        written: str = self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-        before, video, after = written.partition(self._video_token)
-        if not video:
-            raise ModelError(
-                f"the chat template writes no {self._video_token} for a video: "
-                "is this a Video-LLM's tokenizer?"
-            )
-        return before, after
+        return self.render(messages, True)

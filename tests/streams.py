@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from longtake.answer import Answer
-from longtake.answering import Asked
 from longtake.answering import answer as answer_pieces
+from longtake.asked import Asked
 from longtake.memory.config import MemoryConfig
 from longtake.memory.index import make_index
 from longtake.memory.store import Store
@@ -23,18 +23,20 @@ from longtake.models.decode import Decoding
 from longtake.session import Session
 from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
+from tests import dense
 
 ONE_TOKEN = Decoding(max_tokens=1)
 
 
 class Listening:
-    """An adapter that keeps what went through it: steps by chunk, and the last logits."""
+    """An adapter that keeps what went through it: steps by chunk, hidden states, answers."""
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self.seen: list[Step] = []
         self.hidden: list[Tensor] = []  # of each decoder call
         self.last_logits: Tensor | None = None
+        self.answered: list[int] = []  # token ids of the last answer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
@@ -53,6 +55,25 @@ class Listening:
         self.last_logits = self._adapter.logits(hidden)
         return self.last_logits
 
+    def text(self, ids: Sequence[int]) -> str:
+        self.answered = list(ids)
+        return self._adapter.text(ids)
+
+
+class Tracked:
+    """A rotation that remembers the greatest position it was asked for."""
+
+    def __init__(self, rotary: Any) -> None:
+        self._rotary = rotary
+        self.greatest = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rotary, name)
+
+    def table(self, positions: Tensor) -> Any:
+        self.greatest = max(self.greatest, int(positions.max()))
+        return self._rotary.table(positions)
+
 
 def frames(count: int, seed: int = 0, height: int = 20, width: int = 28) -> list[Frame]:
     """One a second, of noise."""
@@ -70,12 +91,12 @@ def session(
     folder: Path | None = None,
     window_s: float = 4.0,
     index: str = "exact",
+    ram_bytes: int = 1 << 30,
     **changes: Any,
 ) -> Iterator[Session]:
     """A session whose window is ``window_s`` at one frame a second; closed at the end."""
-    config = TakeConfig(
-        fps=1.0, window_s=window_s, memory=MemoryConfig(index=index, commit_s=0.0), **changes
-    )
+    memory = MemoryConfig(index=index, commit_s=0.0, ram_bytes=ram_bytes)
+    config = TakeConfig(fps=1.0, window_s=window_s, memory=memory, **changes)
     sizes = adapter.shape
     searcher = make_index(
         index, layers=sizes.layers, width=sizes.kv_heads * sizes.head_dim, device="cpu"
@@ -114,10 +135,18 @@ def worst(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def parts_of(adapter: Any, steps: Sequence[Step]) -> list[Any]:
-    """Sink and steps as parts of a dense pass."""
-    from tests.dense import Part
+def part_of(step: Step) -> dense.Part:
+    """A step as a part of a dense pass, in float32."""
+    visual, deepstack = (step.extra.get(n) for n in ("visual_pos_masks", "deepstack_visual_embeds"))
+    return dense.Part(
+        step.embeds.clone().float(),
+        step.positions,
+        None if visual is None else visual.flatten(),
+        [] if deepstack is None else [added.float() for added in deepstack],
+    )
 
+
+def parts_of(adapter: Any, steps: Sequence[Step]) -> list[dense.Part]:
+    """Sink and steps as parts of a dense pass."""
     with torch.inference_mode():
-        sink = adapter.sink()
-    return [Part(s.embeds.clone(), s.positions) for s in (sink, *steps)]
+        return [part_of(step) for step in (adapter.sink(), *steps)]

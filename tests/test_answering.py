@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from longtake.answering import Asked, blind_vectors, fit_dialogue, read_window, recall
+from longtake.answering import fit_dialogue
+from longtake.asked import Asked
 from longtake.memory.recall import shares
 from longtake.models.loader import load
+from longtake.recalling import blind_vectors
 from longtake.scope import When, settle
 from tests import streams
 from tests.streams import ONE_TOKEN, Listening
@@ -37,15 +39,15 @@ def test_layers_that_recall_together_get_the_greatest_mean_shares(adapter: Any) 
         prompt = adapter.prompt(QUESTION)
         known = settle(When(), one.past(), len(one.window.infos), one.window_shape)
         with torch.inference_mode():
-            window = read_window(one, known)
-            chosen = recall(one, prompt, known, window, Asked(question=QUESTION, top_k=3))
+            asked = Asked(question=QUESTION, top_k=3, select_by="blind")
+            chosen = one.mode.lay(one, asked, prompt, known)
             blind = blind_vectors(one, prompt)
             share = shares(one.index.scores(blind), adapter.shape.head_dim, 3.0)
         expected = sorted(share.topk(3).indices.tolist())
         assert chosen.by_layer == [expected] * adapter.shape.layers
         given = Asked(question=QUESTION, select=lambda _s, n: [[1]] * n)
         with torch.inference_mode():
-            own = recall(one, prompt, known, window, given)
+            own = one.mode.lay(one, given, prompt, known)
         assert own.by_layer == [[1]] * adapter.shape.layers
 
 

@@ -1,6 +1,6 @@
 """Which model a benchmark measures, and where it runs.
 
-Knows nothing of what is measured, nor of where these three were settled.
+Knows nothing of what is measured, nor of where these were settled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ class Model:
     name: str = "embedded"  # or a folder, or a hub id
     device: str = "auto"
     dtype: str = "auto"
+    quantize: str = "none"
+    max_pixels: int | None = None
 
     def engine(self) -> Engine:
         """The model loaded, ready for takes.

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from longtake.answering import blind_vectors
 from longtake.bench.clip import SCALE
 from longtake.bench.frame import Say
 from longtake.bench.model import Model
@@ -46,6 +45,7 @@ from longtake.memory.recall import shares
 from longtake.models.base import Adapter, ModelError
 from longtake.models.embedded.filming import write_film
 from longtake.models.embedded.world import WORLD_VERSION
+from longtake.recalling import blind_vectors
 from longtake.scope import Scope, When, settle
 from longtake.settings import Pace, TakeConfig
 from longtake.streaming.sources import open_source

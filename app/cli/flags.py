@@ -94,6 +94,19 @@ DtypeOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto (default), float32, bfloat16, float16"),
 ]
+QuantizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="none (default), 4bit or 8bit: weights in fewer bits, by bitsandbytes",
+    ),
+]
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole, metavar="N", help="most pixels of a step's frames; fewer need less memory"
+    ),
+]
 FpsOption = Annotated[
     float | None,
     typer.Option(parser=number, metavar="N", help="frames a second that the model sees"),
@@ -166,6 +179,8 @@ def take_settings(
     temperature: float | None,
     top_p: float | None,
     seed: int | None,
+    quantize: str | None = None,
+    max_pixels: int | None = None,
 ) -> Settings:
     """The flags of commands that open a take, by name; see `settings`."""
     return settings(
@@ -173,6 +188,8 @@ def take_settings(
             "model": model,
             "device": device,
             "dtype": dtype,
+            "quantize": quantize,
+            "max_pixels": max_pixels,
             "take.fps": fps,
             "take.window_s": window,
             "take.top_k": top_k,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from longtake.models import bridge
 from longtake.models.base import DecoderShape, Image, Past, Prompt, Step
+from longtake.models.conversation import Conversation
 from longtake.models.pixels import read_preprocessing
 from longtake.models.positions import Rotary, text_positions
 from longtake.models.recipe import Recipe
@@ -120,6 +121,12 @@ class FamilyAdapter:
 
     def prompt(self, question: str, dialogue: Sequence[tuple[str, str]] = ()) -> Prompt:
         return self.template.prompt(question, dialogue)
+
+    def conversation(self, request: str) -> Conversation:
+        return Conversation(self.template, request)
+
+    def encode(self, text: str) -> Tensor:
+        return self.template.words(text)
 
     def embed(self, ids: Tensor) -> Tensor:
         out: Tensor = self._embedding(ids.to(self.device))

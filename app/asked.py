@@ -1,0 +1,33 @@
+"""One question with all that bears on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from longtake import scope
+from longtake.models.decode import Decoding
+
+if TYPE_CHECKING:
+    from longtake.strategies.parse import Plan
+
+# Chooses chunk numbers for each layer (whose number is given) in place of recall.
+Select = Callable[[scope.Scope, int], Sequence[Sequence[int]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What is None comes from the take."""
+
+    question: str
+    dialogue: Sequence[tuple[str, str]] = ()
+    when: scope.When = field(default_factory=scope.When)
+    top_k: int | None = None
+    decoding: Decoding | None = None
+    select_by: str | None = None  # dependent or blind
+    plan: Plan | None = None  # strategies of recall; None: the model's own
+    recall_tokens: int | None = None  # what all of them may bring together
+    select: Select | None = None
+    with_window: bool = True  # False: the newest part of the stream stays out of the context
+    received_s: float = 0.0  # session time of the newest frame that had come when it was asked

@@ -1,0 +1,143 @@
+"""What a mode decides: how steps join the past, and what of the past a question gets.
+
+A mode is a policy without state of a stream; what it makes for one stream is a `Stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from longtake import scope
+from longtake.memory.chunk import Chunk, ChunkInfo
+from longtake.memory.layout import Segment
+from longtake.memory.window import Window, WindowShape, fit
+from longtake.models.base import Adapter, Prompt, Step
+from longtake.recalling import Laid, Reach, Recalling
+from longtake.settings import Pace, TakeConfig
+
+if TYPE_CHECKING:
+    from longtake.asked import Asked
+    from longtake.session import Session
+
+
+class Held(Protocol):
+    """The newest part of a stream, on the device; `memory.window.Window` is one."""
+
+    @property
+    def sink(self) -> Segment: ...
+    @property
+    def infos(self) -> list[ChunkInfo]: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def device_bytes(self) -> int: ...
+    def segments(self) -> list[Segment]: ...
+    def chunks(self) -> list[Chunk]: ...
+
+
+class Stream(Protocol):
+    """How the steps of one stream go through the decoder."""
+
+    @property
+    def window(self) -> Held: ...
+
+    def put(self, step: Step, info: ChunkInfo) -> list[Chunk]:
+        """Take in a step as the chunk of this name; returns the chunks that leave the window."""
+        ...
+
+    def wanted(self, past: Sequence[ChunkInfo]) -> list[ChunkInfo]:
+        """Which chunks of an earlier run the window wants back."""
+        ...
+
+    def restore(self, chunks: Sequence[Chunk]) -> None: ...
+
+
+class Mode(Protocol):
+    """One way to see and to answer."""
+
+    name: str
+
+    def pace(self, config: TakeConfig, adapter: Adapter) -> Pace:
+        """Rate, window and recall: what the config leaves open is filled in.
+
+        Raises:
+            ValueError: if they ask for more than the model was trained for.
+        """
+        ...
+
+    def stream(self, adapter: Adapter, pace: Pace, config: TakeConfig) -> Stream:
+        """A new stream; its sink has gone through the decoder."""
+        ...
+
+    def prompt(self, session: Session, asked: Asked) -> Prompt: ...
+
+    def lay(self, session: Session, asked: Asked, prompt: Prompt, known: scope.Scope) -> Laid:
+        """Choose and bring what the question attends to."""
+        ...
+
+
+class PlainStream:
+    """Steps go over ``[sink | window | step]``."""
+
+    def __init__(self, adapter: Adapter, window: Window, sink: Step) -> None:
+        self._adapter, self.window = adapter, window
+        self._forward(sink)
+        window.commit_sink()
+
+    def put(self, step: Step, info: ChunkInfo) -> list[Chunk]:
+        self._forward(step)
+        return self.window.commit(info)
+
+    def wanted(self, past: Sequence[ChunkInfo]) -> list[ChunkInfo]:
+        return fit(past, self.window.shape)
+
+    def restore(self, chunks: Sequence[Chunk]) -> None:
+        self.window.restore(chunks)
+
+    def _forward(self, step: Step) -> None:
+        self.window.begin(step.positions)
+        self._adapter.decode_step(step.embeds, self.window, step.extra)
+
+
+class BaseMode:
+    """What most modes do; each says its `reach`."""
+
+    name: str
+    reach = Reach()
+
+    def pace(self, config: TakeConfig, adapter: Adapter) -> Pace:
+        return Pace.settle(config, adapter.recipe, adapter.step_tokens, adapter.shape)
+
+    def stream(self, adapter: Adapter, pace: Pace, config: TakeConfig) -> Stream:
+        sink = adapter.sink()
+        window = self.make_window(adapter, window_shape(adapter, pace), sink)
+        return PlainStream(adapter, window, sink)
+
+    def make_window(self, adapter: Adapter, shape: WindowShape, sink: Step) -> Window:
+        return Window(shape, sink.positions, adapter.rotary, adapter.dtype, adapter.device)
+
+    def prompt(self, session: Session, asked: Asked) -> Prompt:
+        return session.adapter.prompt(asked.question, asked.dialogue)
+
+    def lay(self, session: Session, asked: Asked, prompt: Prompt, known: scope.Scope) -> Laid:
+        return Recalling(session, asked, prompt, known, self.reach).lay()
+
+
+def window_shape(adapter: Adapter, pace: Pace) -> WindowShape:
+    """Sizes of the window of one stream."""
+    sizes = adapter.shape
+    return WindowShape(
+        layers=sizes.layers,
+        kv_heads=sizes.kv_heads,
+        head_dim=sizes.head_dim,
+        window_s=pace.window_s,
+        window_tokens=pace.window_tokens,
+        step_tokens=adapter.step_tokens,
+    )
+
+
+def fallback(config: TakeConfig, **values: Any) -> TakeConfig:
+    """The config, with a mode's own values where it leaves them open."""
+    return replace(config, **{k: v for k, v in values.items() if getattr(config, k) is None})

@@ -1,0 +1,1 @@
+"""Lines about a stream as it goes: a line a second, or silence."""

@@ -1,0 +1,511 @@
+"""Each mode against a plain twin: one dense pass in which every part's view is written out.
+
+ReKV by the formulas of its paper, StreamingVLM by the tokens that it retains, dependent selection
+layer by layer.  Tolerances as in `tests.conformance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from longtake.asked import Asked
+from longtake.memory import full_window
+from longtake.models.decode import Decoding
+from longtake.modes import find_mode
+from longtake.modes import streamingvlm as streamingvlm_mode
+from longtake.scope import When
+from longtake.settings import MODES, TakeConfig
+from tests import checkpoints, dense, streams
+from tests.conformance import QUESTION, Twins, text_part
+from tests.streams import ONE_TOKEN, Listening
+
+TOP_K = 3
+
+
+@pytest.fixture(scope="module", params=["llava_onevision", "qwen2_5_vl", "qwen3_vl"])
+def twins(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Twins:
+    folder = tmp_path_factory.mktemp("modes") / request.param
+    return Twins.load(checkpoints.write(request.param, folder))
+
+
+@pytest.fixture
+def adapter(twins: Twins) -> Listening:
+    return Listening(twins.adapter)
+
+
+def logits_of(one: Any, **asked: Any) -> Tensor:
+    """Of the first answer token."""
+    streams.answer(one, Asked(question=QUESTION, decoding=ONE_TOKEN, **asked))
+    found: Tensor = one.adapter.last_logits[-1].clone()
+    return found
+
+
+# ------------------------------------------------------------------ dependent selection
+
+
+@dataclass
+class Chooser:
+    """ReKV's scores in expanded heads, of one asking part, layer by layer."""
+
+    decoder: Any
+    asking: int  # the part that asks
+    candidates: Sequence[int]
+    asked: Tensor  # bool [T]
+
+    def __post_init__(self) -> None:
+        self._queries: dict[int, Tensor] = {}
+        self._keys: dict[int, dict[int, Tensor]] = {}
+
+    def watch(self, layer: int, part: int, queries: Tensor, keys: Tensor) -> None:
+        if part == self.asking:
+            self._queries[layer] = queries[:, self.asked].mean(1)
+        self._keys.setdefault(layer, {})[part] = keys.mean(1)
+
+    def chosen(self, layer: int) -> list[int]:
+        query = self._queries[layer]
+        scores = []
+        for part in self.candidates:
+            mean = self._keys[layer][part]
+            mean = mean.repeat_interleave(query.shape[0] // mean.shape[0], 0)
+            scores.append(float((query * mean).sum()))
+        best = sorted(range(len(scores)), key=lambda i: -scores[i])[:TOP_K]
+        return sorted(self.candidates[i] for i in best)
+
+
+def test_dependent_layers_choose_by_what_lower_layers_recalled(
+    twins: Twins, adapter: Listening
+) -> None:
+    with streams.session(adapter, window_s=4.0) as one:
+        one.see(streams.frames(24))
+        logits = logits_of(one, top_k=TOP_K, select_by="dependent")
+        blind = logits_of(one, top_k=TOP_K, select_by="blind")
+        held, chunks = len(one.window.infos), one.chunks
+    prompt = adapter.prompt(QUESTION)
+    parts = [*streams.parts_of(adapter, adapter.seen), text_part(adapter, prompt.ids)]
+    question, first_held = len(parts) - 1, chunks - held + 1
+    chooser = Chooser(twins.decoder, question, range(1, first_held), prompt.asked)
+
+    def sees(layer: int, part: int) -> list[int]:
+        if part == question:
+            return [0, *chooser.chosen(layer), *range(first_held, question)]
+        return [0, *range(max(1, part - held), part)] if part else []
+
+    hidden = dense.run(twins.decoder, parts, sees, chooser.watch)
+    expected = twins.plain.lm_head(hidden[-1][-1])
+    assert streams.worst(logits, expected) <= twins.tolerance
+    assert streams.worst(blind, expected) > 100 * twins.tolerance, "blind should choose others"
+
+
+# ------------------------------------------------------------------ rekv
+
+
+def rekv_views(sizes: Sequence[int], n_local: int, *, twice: bool = False) -> Any:
+    """Every stream token sees the band, and the sink's tokens at the one far distance.
+
+    Args:
+        twice: as the released code: in the chunk that first overflows the window, sink tokens
+            count as local ones and once more at the far distance.
+    """
+    starts = torch.tensor([0, *sizes]).cumsum(0)
+
+    def view(part: int) -> dense.View:
+        sink, end = sizes[0], int(starts[part + 1])
+        queries = torch.arange(int(starts[part]), end)[:, None]
+        keys = torch.arange(end)
+        age = queries - keys
+        is_near = (age >= 0) & (age < n_local)
+        far = (keys < sink) & ~is_near & (part > 0)
+        toward = torch.where(far, keys + n_local - 1, queries)
+        if not twice:
+            return dense.View(range(part), keys[None], toward[None], is_near | far)
+        # A second copy of the sink in front, at the far distance, from the flipping chunk on.
+        flips = part > 0 and end > n_local
+        copies = torch.full((len(queries), sink), flips)
+        seen = torch.cat([copies, is_near], 1)
+        toward = torch.cat([keys[:sink] + n_local - 1 + 0 * queries, queries + 0 * keys], 1)
+        positions = torch.cat([keys[:sink], keys])
+        return dense.View([0, *range(part)], positions[None], toward[None], seen)
+
+    return view
+
+
+def test_rekv_is_the_papers(twins: Twins, adapter: Listening) -> None:
+    """Encoding, dependent selection by the raw question, answer over ``[sink | top-k]``."""
+    step = twins.adapter.step_tokens
+    n_local = 3 * step + step // 2
+    is_flat = twins.adapter.shape.axes == 1
+    with streams.session(adapter, mode="rekv", window_tokens=n_local) as one:
+        one.see(streams.frames(22))
+        logits = logits_of(one, top_k=TOP_K)
+        held, chunks = len(one.window.infos), one.chunks
+    raw = text_part(adapter, adapter.encode(QUESTION))
+    asked = text_part(adapter, adapter.prompt(QUESTION).ids)
+    seen = streams.parts_of(adapter, adapter.seen)
+    parts = [*seen, raw, asked]
+    assert 1 < held < chunks == len(seen) - 1
+    chooser = Chooser(
+        twins.decoder,
+        len(seen),
+        range(1, len(seen)),
+        torch.ones(len(raw.embeds), dtype=torch.bool),
+    )
+    views = rekv_views([len(p.embeds) for p in seen], n_local)
+
+    def sees(layer: int, part: int) -> Any:
+        if part >= len(seen):
+            return [0, *chooser.chosen(layer)]
+        if is_flat:
+            return views(part)
+        return [0, *range(max(1, part - held), part)] if part else []
+
+    hidden = dense.run(twins.decoder, parts, sees, chooser.watch)
+    expected = twins.plain.lm_head(hidden[-1][-1])
+    assert streams.worst(logits, expected) <= twins.tolerance
+
+
+def test_rekv_counts_the_sink_once_where_the_window_first_overflows(
+    twins: Twins, adapter: Listening
+) -> None:
+    if twins.adapter.shape.axes > 1:
+        pytest.skip("the one distance of the sink is defined for 1-D positions")
+    step = twins.adapter.step_tokens
+    n_local = 3 * step + step // 2
+    with streams.session(adapter, mode="rekv", window_tokens=n_local) as one:
+        one.see(streams.frames(6))
+    parts = streams.parts_of(adapter, adapter.seen)
+    sizes = [len(p.embeds) for p in parts]
+    once, twice = (
+        dense.run(twins.decoder, parts, lambda _l, p, t=t: rekv_views(sizes, n_local, twice=t)(p))
+        for t in (False, True)
+    )
+    flipping = next(i for i in range(1, len(parts)) if sum(sizes[: i + 1]) > n_local)
+    for i in range(len(parts)):
+        ours = adapter.hidden[i]
+        assert streams.worst(ours, once[i]) <= twins.tolerance
+    assert streams.worst(adapter.hidden[flipping], twice[flipping]) > 10 * twins.tolerance
+
+
+def test_rekv_survives_a_restart(adapter: Listening, tmp_path: Path) -> None:
+    n_local = 3 * adapter.step_tokens + 2
+    results = []
+    for split in (None, 4, 14):
+        where: dict[str, Any] = {"mode": "rekv", "window_tokens": n_local}
+        if split is not None:
+            where["folder"] = tmp_path / f"take-{split}"
+            with streams.session(adapter, **where) as one:
+                one.see(streams.frames(18)[:split])
+        with streams.session(adapter, **where) as one:
+            one.see(streams.frames(18)[split:])
+            results.append(logits_of(one, top_k=2))
+    for other in results[1:]:
+        assert streams.worst(results[0], other) <= 1e-4
+
+
+def test_rekv_has_the_papers_numbers(adapter: Listening) -> None:
+    """Where the model was trained for enough; a tiny one gets what it can hold."""
+    pace = find_mode("rekv").pace(TakeConfig(), adapter)
+    assert pace.fps == 0.5 and pace.select == "dependent" and pace.dialogue_tokens == 0
+    roomy = Roomy(adapter, 1 << 20)
+    pace = find_mode("rekv").pace(TakeConfig(), roomy)
+    each = adapter.recipe.frames_per_step
+    assert (pace.window_tokens, pace.top_k) == (15_000, 64 // each)
+
+
+class Roomy:
+    """An adapter that says it was trained for so many tokens."""
+
+    def __init__(self, adapter: Any, tokens: int) -> None:
+        from dataclasses import replace
+
+        self._adapter = adapter
+        self.shape = replace(adapter.shape, trained_tokens=tokens)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+
+# ------------------------------------------------------------------ window and full
+
+
+def test_window_mode_sees_the_window_alone(twins: Twins, adapter: Listening) -> None:
+    with streams.session(adapter, window_s=4.0, mode="window") as one:
+        one.see(streams.frames(24))
+        logits = logits_of(one)
+        held = len(one.window.infos)
+        answer = streams.answer(one, Asked(question=QUESTION, decoding=ONE_TOKEN))
+        oldest_s = one.window.infos[0].start_s
+    assert answer.evidence and all(m.start_s >= oldest_s for m in answer.evidence)
+    parts = [*streams.parts_of(adapter, adapter.seen)]
+    parts.append(text_part(adapter, adapter.prompt(QUESTION).ids))
+
+    def sees(_layer: int, part: int) -> list[int]:
+        return [0, *range(max(1, part - held), part)] if part else []
+
+    hidden = dense.run(twins.decoder, parts, sees)
+    assert streams.worst(logits, twins.plain.lm_head(hidden[-1][-1])) <= twins.tolerance
+
+
+def test_full_keeps_everything_and_grows(
+    twins: Twins, adapter: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than its first buffers hold."""
+    monkeypatch.setattr(full_window, "_FIRST_STEPS", 1)
+    with streams.session(adapter, mode="full") as one:
+        sizes = []
+        for frame in streams.frames(24, height=48, width=64):
+            one.see([frame])
+            sizes.append(one.window.device_bytes)
+        logits = logits_of(one)
+        assert len(one.window.infos) == one.chunks
+        assert len(one._store) == 0
+    assert len(set(sizes)) > 2, "the buffers should have grown, or this tests little"
+    parts = [*streams.parts_of(adapter, adapter.seen)]
+    parts.append(text_part(adapter, adapter.prompt(QUESTION).ids))
+    hidden = dense.run(twins.decoder, parts, lambda _layer, part: range(part))
+    assert streams.worst(logits, twins.plain.lm_head(hidden[-1][-1])) <= twins.tolerance
+
+
+def test_full_refuses_what_the_model_was_not_trained_for(adapter: Listening) -> None:
+    most = 2 * adapter.step_tokens
+    with streams.session(adapter, mode="full", window_tokens=most) as one:
+        with pytest.raises(ValueError, match=r"--fps .*--mode recall"):
+            one.see(streams.frames(60, height=48, width=64))
+        assert most - adapter.step_tokens < one.window.tokens <= most
+        logits_of(one)
+
+
+# ------------------------------------------------------------------ streamingvlm
+
+
+@pytest.fixture
+def short_text(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Little previous text, so that it is trimmed soon."""
+    monkeypatch.setattr(streamingvlm_mode, "TEXT_SINK", 5)
+    monkeypatch.setattr(streamingvlm_mode, "TEXT_WINDOW", 7)
+    yield
+
+
+class Rounds:
+    """The twin: which tokens StreamingVLM retains, said by part and token."""
+
+    def __init__(self, adapter: Any, most: int, text_sink: int, text_window: int) -> None:
+        self.adapter, self.most = adapter, most
+        self.text_sink, self.text_window = text_sink, text_window
+        self.parts: list[dense.Part] = []
+        self.retained: list[list[tuple[int, int]]] = []  # for each part: (part, token) before it
+        self._rounds: list[dict[str, list[int]]] = []
+        self._lines: list[tuple[int, int]] = []  # tokens of previous text
+        self._outer: list[int] = []
+
+    def put(self, part: dense.Part) -> int:
+        before = [(p, t) for p in self._outer[:1] for t in range(len(self.parts[p].embeds))]
+        before += self._lines
+        rest = [*self._outer[1:], *(p for r in self._rounds for p in r["all"])]
+        before += [(p, t) for p in rest for t in range(len(self.parts[p].embeds))]
+        self.retained.append(before)
+        self.parts.append(part)
+        return len(self.parts) - 1
+
+    def outer(self, part: dense.Part) -> None:
+        self._outer.append(self.put(part))
+
+    def begin(self) -> None:
+        while len(self._rounds) >= self.most:
+            oldest = self._rounds.pop(0)
+            for line in oldest["line"]:
+                self._lines += [(line, t) for t in range(len(self.parts[line].embeds))]
+            if len(self._lines) > self.text_sink + self.text_window:
+                self._lines = self._lines[: self.text_sink] + self._lines[-self.text_window :]
+        self._rounds.append({"all": [], "line": []})
+
+    def add(self, part: dense.Part, kind: str = "") -> int:
+        number = self.put(part)
+        self._rounds[-1]["all"].append(number)
+        if kind:
+            self._rounds[-1][kind].append(number)
+        return number
+
+    def view(self, part: int) -> dense.View:
+        """Contiguous places for what is retained, nothing else visible."""
+        before = self.retained[part]
+        order = list(dict.fromkeys(p for p, _ in before))
+        tokens = {p: [t for q, t in before if q == p] for p in order}
+        placed, visible, behind = [], [], 0
+        for p in [*order, part]:
+            offsets = self.parts[p].offsets
+            kept = tokens.get(p, list(range(offsets.shape[1]))) if p != part else None
+            if kept is None or len(kept) == offsets.shape[1]:
+                placed.append(offsets + behind)
+                visible.append(torch.ones(offsets.shape[1], dtype=torch.bool))
+                behind = int(placed[-1].max()) + 1
+                continue
+            where = torch.zeros_like(offsets)  # a line of which a part was trimmed away
+            where[:, kept] = behind + torch.arange(len(kept))
+            mask = torch.zeros(offsets.shape[1], dtype=torch.bool)
+            mask[kept] = True
+            placed.append(where)
+            visible.append(mask)
+            behind += len(kept)
+        own = self.parts[part].offsets.shape[1]
+        total = sum(v.shape[0] for v in visible)
+        seen = torch.cat(visible).expand(own, -1).clone()
+        seen[:, total - own :] &= torch.ones(own, own, dtype=torch.bool).tril()
+        return dense.View(order, torch.cat(placed, 1), None, seen)
+
+
+def stream_rounds(adapter: Listening, seconds: int, most: int) -> tuple[Rounds, list[Tensor], Any]:
+    """Run the mode over noise; its twin's parts, and the logits at each line's beginning."""
+    heard: list[Tensor] = []
+    lines: list[list[int]] = []
+    each = adapter.recipe.frames_per_step
+    decoding = Decoding(max_tokens=4)
+
+    def speak(voice: Any, start_s: float, end_s: float) -> Sequence[int]:
+        heard.append(voice.first_logits.clone())
+        lines.append(list(voice.speak(decoding, voice.stop_ids)))
+        if len(lines) % 5 == 4:
+            lines[-1] = []  # silence
+        return lines[-1]
+
+    with streams.session(adapter, mode="streamingvlm", window_s=float(most)) as one:
+        stream: Any = one.stream
+        stream.speech.speak = speak
+        stream._steps = 1
+        shown = streams.frames(seconds * each)
+        for frame in shown:
+            one.see([frame])
+        logits = logits_of(one)
+        pieces = stream.conversation
+        infos = one.window.infos
+        assert stream.window.previous_tokens <= 12
+        assert [i.number for i in infos] == list(range(seconds - len(infos), seconds))
+        assert len(one._store) == seconds - len(infos)
+        prompt = pieces.question(QUESTION)
+    twin = Rounds(adapter, most, 5, 7)
+    twin.outer(text_part(adapter, torch.tensor(pieces.head_ids())))
+    if pieces.foot_ids():
+        twin.outer(text_part(adapter, torch.tensor(pieces.foot_ids())))
+    steps = streams.parts_of(adapter, adapter.seen)[1:]
+    closings = []
+    for i, (step, line) in enumerate(zip(steps, lines, strict=True)):
+        start_s = shown[i * each].pts_s
+        opened, closed = pieces.round_ids(start_s, start_s + 1.0, is_first=i == 0)
+        twin.begin()
+        twin.add(text_part(adapter, torch.tensor(opened)))
+        twin.add(step)
+        closings.append(twin.add(text_part(adapter, torch.tensor(closed))))
+        if line:
+            twin.add(text_part(adapter, torch.tensor(line)), "line")
+        twin.add(text_part(adapter, torch.tensor(pieces.end_ids())))
+    twin.put(text_part(adapter, prompt.ids))
+    return twin, [*heard, logits], closings
+
+
+@pytest.mark.usefixtures("short_text")
+def test_streamingvlm_is_what_its_retained_tokens_give(twins: Twins, adapter: Listening) -> None:
+    twin, heard, closings = stream_rounds(adapter, seconds=11, most=3)
+    hidden = dense.run(twins.decoder, twin.parts, lambda _layer, part: twin.view(part))
+    for ours, part in zip(heard, [*closings, len(twin.parts) - 1], strict=True):
+        expected = twins.plain.lm_head(hidden[part][-1])
+        assert streams.worst(ours, expected) <= twins.tolerance
+
+
+@pytest.mark.usefixtures("short_text")
+@torch.no_grad()
+def test_streamingvlm_is_one_plain_forward_while_nothing_left(
+    twins: Twins, adapter: Listening
+) -> None:
+    """In transformers' own classes, its own causal mask, contiguous position ids."""
+    twin, heard, closings = stream_rounds(adapter, seconds=4, most=16)
+    embeds = torch.cat([p.embeds for p in twin.parts])[None]
+    positions = dense.contiguous(twin.parts)
+    where = positions[:, None] if adapter.shape.axes > 1 else positions
+    extra = {}
+    if any(p.deepstack for p in twin.parts):
+        masks = [
+            torch.zeros(len(p.embeds), dtype=torch.bool) if p.visual is None else p.visual
+            for p in twin.parts
+        ]
+        extra["visual_pos_masks"] = torch.cat(masks)[None]
+        stacks = [p.deepstack for p in twin.parts if p.deepstack]
+        extra["deepstack_visual_embeds"] = [torch.cat(level) for level in zip(*stacks, strict=True)]
+    hidden = twins.decoder(inputs_embeds=embeds, position_ids=where, use_cache=False, **extra)[0][0]
+    ends = torch.tensor([len(p.embeds) for p in twin.parts]).cumsum(0)
+    for ours, part in zip(heard, [*closings, len(twin.parts) - 1], strict=True):
+        expected = twins.plain.lm_head(hidden[ends[part] - 1])
+        assert streams.worst(ours, expected) <= twins.tolerance
+
+
+def test_streamingvlm_has_the_papers_numbers(adapter: Listening) -> None:
+    pace = find_mode("streamingvlm").pace(TakeConfig(), Roomy(adapter, 1 << 20))
+    assert (pace.fps, pace.window_s) == (2.0, 16.0)
+    assert streamingvlm_mode.TEXT_SINK == streamingvlm_mode.TEXT_WINDOW == 512
+    line = streamingvlm_mode.LINE
+    assert (line.max_tokens, line.temperature, line.repetition_penalty) == (20, 0.9, 1.05)
+
+
+def test_streamingvlm_keeps_no_earlier_windows(adapter: Listening) -> None:
+    with streams.session(adapter, mode="streamingvlm") as one:
+        one.see(streams.frames(6))
+        with pytest.raises(ValueError, match="--mode recall"):
+            streams.answer(one, Asked(question=QUESTION, when=When(at_s=2.0)))
+
+
+def test_a_round_that_fails_leaves_the_rounds_as_they_were(
+    adapter: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with streams.session(adapter, mode="streamingvlm", window_s=3.0) as one:
+        stream: Any = one.stream
+        stream.speech.decoding = Decoding(max_tokens=3)
+        one.see(streams.frames(12))
+        before = streams.state(one)
+        infos = one.window.infos
+
+        def fail(*args: Any) -> Tensor:
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(adapter._adapter, "decode_step", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            one.see(streams.frames(adapter.recipe.frames_per_step))
+        monkeypatch.undo()
+        held = [info for info in one.window.infos if info in infos]
+        assert held == one.window.infos
+        kept = streams.state(one)
+        for a, b in zip(before[-3 * len(held) :], kept[-3 * len(held) :], strict=True):
+            assert torch.equal(a, b)
+
+
+# ------------------------------------------------------------------ all of them
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_mode_lets_a_question_change_the_stream(adapter: Listening, mode: str) -> None:
+    with streams.session(adapter, mode=mode) as one:
+        for frame in streams.frames(14):
+            one.see([frame])
+            before = streams.state(one)
+            logits_of(one)
+            for a, b in zip(before, streams.state(one), strict=True):
+                assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("mode", sorted({*MODES} - {"full"}))  # full says it when it gets there
+def test_no_mode_goes_beyond_what_the_model_was_trained_for(adapter: Listening, mode: str) -> None:
+    with pytest.raises(ValueError, match=r"trained for 600.*--(window|fps|max-pixels)"):
+        config = TakeConfig(mode=mode, fps=1.0, window_s=1000.0)
+        find_mode(mode).pace(config, Roomy(adapter, 600))
+
+
+def test_an_unknown_mode_lists_them() -> None:
+    with pytest.raises(ValueError, match=r"mode='best': known are recall, rekv"):
+        TakeConfig(mode="best")
+    with pytest.raises(ValueError, match="known are"):
+        find_mode("best")
+    assert all(find_mode(mode).name == mode for mode in MODES)

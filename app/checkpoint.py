@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from safetensors import safe_open
-
 from longtake.models.discovery import CONFIG
 from longtake.models.families.common import decoder_shape
+from longtake.models.intact import read_header, weight_files
 from longtake.models.loader import FAMILIES, family_class
 from longtake.models.pixels import read_preprocessing
+from longtake.models.quantization import own_method
 from longtake.models.recipe import read_recipe
+from longtake.models.tokens import read_tokenizer
 from longtake.settings import Pace, TakeConfig
 from longtake.wording import one_line
-
-_INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What lies in the safetensors files."""
 
-    parameters: int
+    parameters: int  # of a quantised checkpoint: packed, so several are one
     disk_bytes: int
     missing: tuple[str, ...]  # files that the index names and that are not there
 
@@ -63,6 +62,7 @@ class Checkpoint:
     model_type: str | None
     weights: Weights | None
     stream: Stream | None
+    quantized: str | None = None  # by what method; None: its weights are whole
     trouble: str = ""  # why something above is not known
 
     @property
@@ -72,17 +72,19 @@ class Checkpoint:
 
 def read(name: str, folder: Path) -> Checkpoint:
     """Look at one folder.  What cannot be read is told in `trouble`."""
-    model_type, weights, stream, trouble = None, None, None, ""
+    model_type, weights, stream, quantized, trouble = None, None, None, None, ""
     try:
         config = json.loads((folder / CONFIG).read_text())
         said = config.get("model_type") if isinstance(config, dict) else None
         model_type = _fit_to_show(said) if isinstance(said, str) else None
+        method = own_method(config) if isinstance(config, dict) else None
+        quantized = method and _fit_to_show(method)
         weights = read_weights(folder)
         if model_type in FAMILIES:
             stream = read_stream(folder, model_type)
     except Exception as error:  # a foreign folder can be wrong in any way; which is shown
         trouble = one_line(error)
-    return Checkpoint(name, folder, model_type, weights, stream, trouble)
+    return Checkpoint(name, folder, model_type, weights, stream, quantized, trouble)
 
 
 def _fit_to_show(text: str) -> str:
@@ -94,47 +96,40 @@ def read_weights(folder: Path) -> Weights | None:
     """Count parameters by the files' headers; None where there are no safetensors.
 
     Raises:
-        OSError, ValueError, safetensors.SafetensorError: for a file that cannot be read.
+        OSError, ModelError: for a file that cannot be read.
     """
-    files = _weight_files(folder)
+    files = weight_files(folder) or sorted(folder.glob("*.safetensors"))
     there = [file for file in files if file.is_file()]
     if not files:
         return None
     return Weights(
-        sum(map(_parameters, there)),
+        sum(stored.numbers for file in there for stored in read_header(file).values()),
         sum(file.stat().st_size for file in there),
         tuple(_fit_to_show(file.name) for file in files if file not in there),
     )
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """Those that loading reads; others beside them are the same weights in another form."""
-    index = folder / _INDEX
-    if index.is_file():
-        names = set(json.loads(index.read_text())["weight_map"].values())
-        return [folder / name for name in sorted(names)]
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
-
-
-def _parameters(file: Path) -> int:
-    with safe_open(file, framework="numpy") as tensors:
-        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())
-
-
-def read_stream(folder: Path, model_type: str) -> Stream:
+def read_stream(folder: Path, model_type: str, max_pixels: int | None = None) -> Stream:
     """Sizes of a stream, from config, recipe and tokenizer.
 
+    Args:
+        max_pixels: of a step, over the recipe's.
+
     Raises:
-        OSError, ValueError: if one of them cannot be read, or they do not fit together.
+        OSError, ValueError, ModelError: if one of them cannot be read, or they do not fit
+            together.
     """
     import transformers
 
     family = family_class(model_type)
     recipe = read_recipe(folder, family.default_recipe)
-    config = transformers.AutoConfig.from_pretrained(folder)
+    if max_pixels is not None:
+        recipe = replace(recipe, max_pixels=max_pixels)
+    config = transformers.AutoConfig.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True
+    )
     shape = decoder_shape(config.get_text_config(), axes=1)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = read_tokenizer(folder, "download it again")
     encode = partial(tokenizer.encode, add_special_tokens=False)
     step_tokens = family.most_step_tokens(config, read_preprocessing(folder), recipe, encode)
     pace = Pace.settle(TakeConfig(), recipe, step_tokens, shape)

@@ -9,6 +9,7 @@ from longtake.memory.config import MemoryConfig
 from longtake.models.base import DecoderShape
 from longtake.models.decode import Decoding
 from longtake.models.recipe import Recipe
+from longtake.strategies.parse import plan
 
 MODES = ("recall", "rekv", "streamingvlm", "window", "full")
 SELECTIONS = ("dependent", "blind")
@@ -24,6 +25,8 @@ class TakeConfig:
     top_k: int | None = None  # chunks that each layer recalls
     mode: str = "recall"  # how it sees and answers: one of MODES
     select: str | None = None  # how layers choose what they recall: dependent or blind
+    recall: str = "model"  # who chooses: the model's own recall, other strategies, or several
+    recall_tokens: int | None = None  # what they may bring together; None: what each one chose
     dialogue_tokens: int | None = None  # of a conversation's earlier turns, newest first
     mailbox_frames: int = 64  # frames that may wait for the model
     batch_frames: int = 16  # frames put through vision at once, where so many wait
@@ -36,7 +39,7 @@ class TakeConfig:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name}={value}: must be a positive number")
-        for name in ("window_tokens", "top_k"):
+        for name in ("window_tokens", "top_k", "recall_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
@@ -47,6 +50,8 @@ class TakeConfig:
             raise ValueError(f"mode={self.mode!r}: known are {', '.join(MODES)}")
         if self.select is not None and self.select not in SELECTIONS:
             raise ValueError(f"select={self.select!r}: must be {' or '.join(SELECTIONS)}")
+        if self.recall != "model":
+            plan(self.recall)  # says what it does not understand
         if self.dialogue_tokens is not None and self.dialogue_tokens < 0:
             raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
 

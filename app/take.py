@@ -24,15 +24,24 @@ from longtake.inbox import Inbox, Pushed
 from longtake.ledger import Ledger
 from longtake.models.base import Adapter
 from longtake.models.decode import Decoding
+from longtake.narration.narrating import Narrating
+from longtake.narration.narration import Narration
+from longtake.narration.rules import RATIO, THRESHOLD
+from longtake.narration.telling import REQUEST, Telling
 from longtake.scope import When
 from longtake.session import Session
-from longtake.settings import Pace
+from longtake.settings import SELECTIONS, Pace
+from longtake.strategies.base import MODEL
+from longtake.strategies.parse import Plan, plan
 from longtake.streaming.frame import Frame
 from longtake.watch import Watch
 
 if TYPE_CHECKING:
     from longtake.engine import Engine
     from longtake.memory.store import Store
+
+
+_MOST_PLANS = 4  # of recall that a take remembers; the oldest is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,8 @@ class Take:
         self._last_stats: TakeStats | None = None
         self._has_ended = threading.Event()
         self._dialogues = Dialogues()
+        self._narrating = Narrating(session)
+        self._plans: dict[str, Plan] = {}  # by their text
 
     # ---------------------------------------------------------------- frames come in
 
@@ -96,6 +107,7 @@ class Take:
         wish = Wish(address, start_s, stop_s)
         admitted = admit(wish, self._ledger, self._session, self._next_offset_s())
         if admitted.finished is not None:
+            self._narrating.end()
             return Watch.of_known(admitted.source, self._inbox.read, admitted.finished)
         watch = Watch(admitted, self._inbox.read, self._engine.wake)
         try:
@@ -189,6 +201,9 @@ class Take:
         decoding: Decoding | None = None,
         conversation: str | None = None,
         deadline_s: float | None = None,
+        select_by: str | None = None,
+        recall: str | None = None,
+        recall_tokens: int | None = None,
         select: Select | None = None,
         with_window: bool = True,
     ) -> Asking:
@@ -202,6 +217,10 @@ class Take:
             conversation: name of a dialogue that this question continues; the newest of at most
                 16 conversations are kept.
             deadline_s: from now; what there is then is the answer, marked partial.
+            select_by: how layers choose what they recall, ``dependent`` or ``blind``; None: as
+                the take's config or the model's recipe says.
+            recall: who chooses, such as ``model,recent:4`` (docs/recall.md).
+            recall_tokens: what all of them may bring together.
             select: in place of recall; given the scope and the number of layers, it returns the
                 chunk numbers of each layer.  For comparisons, such as with the right chunks.
             with_window: False leaves the newest part of the stream out of the context.
@@ -217,6 +236,10 @@ class Take:
             raise ValueError("the question holds bytes that are no UTF-8: type it as text")
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k={top_k}: must be at least 1")
+        if select_by is not None and select_by not in SELECTIONS:
+            raise ValueError(f"select_by={select_by!r}: must be {' or '.join(SELECTIONS)}")
+        if recall_tokens is not None and recall_tokens < 1:
+            raise ValueError(f"recall_tokens={recall_tokens}: must be at least 1")
         if deadline_s is not None and not deadline_s >= 0:
             raise ValueError(f"deadline_s={deadline_s}: must be 0 s or more")
         asked = Asked(
@@ -225,12 +248,68 @@ class Take:
             when=When(at_s=at_s, between_s=between_s),
             top_k=top_k,
             decoding=decoding,
+            select_by=select_by,
+            plan=self._plan(recall),
+            recall_tokens=recall_tokens or self._session.config.recall_tokens,
             select=select,
             with_window=with_window,
             received_s=max(0.0, self._newest_received_s()),
         )
         remember = None if conversation is None else _Remember(self._dialogues, conversation)
         return self._engine.ask(self._session, asked, deadline_s, remember)
+
+    def _plan(self, recall: str | None) -> Plan | None:
+        """Plans are kept: their strategies remember what they learned about chunks."""
+        text = recall or self._session.config.recall
+        if text == MODEL:
+            return None
+        with self._lock:
+            if text not in self._plans:
+                self._plans[text] = plan(text, device=str(self._session.adapter.device))
+                while len(self._plans) > _MOST_PLANS:
+                    self._plans.pop(next(iter(self._plans)))
+            return self._plans[text]
+
+    # ---------------------------------------------------------------- lines
+
+    def narrate(
+        self,
+        request: str = REQUEST,
+        *,
+        every_s: float = 1.0,
+        rule: str | None = None,
+        ratio: float = RATIO,
+        threshold: float = THRESHOLD,
+        decoding: Decoding | None = None,
+    ) -> Narration:
+        """Lines about what is seen from now on, as it is seen; returns at once.
+
+        Begin it before the source is watched or frames are pushed: it ends when every source that
+        was being watched has ended, with the take, or with `Narration.close`.
+
+        Args:
+            request: what the lines are to be about.
+            every_s: seconds of stream from one moment to the next, at least a step's.
+            rule: when something is said: ``livestar``, ``silence`` or ``always``
+                (docs/narration.md); None: livestar, and always in mode streamingvlm.
+            ratio: of livestar: how far a line's perplexity may rise.
+            threshold: of silence: a probability of silence from which nothing is said.
+            decoding: None: the take's, and that of its paper in mode streamingvlm.
+
+        Raises:
+            ValueError: if a value makes no sense.
+            RuntimeError: if this take is being narrated already, or is closed.
+        """
+        self._check_open()
+        telling = Telling(
+            request=request,
+            every_s=every_s,
+            rule=rule,
+            ratio=ratio,
+            threshold=threshold,
+            decoding=decoding,
+        )
+        return self._engine.run(lambda: self._narrating.begin(telling))
 
     def stats(self) -> TakeStats:
         """How the take stands; after closing, how it stood then."""
@@ -296,7 +375,11 @@ class Take:
                 pass
             self._end_watches(self._watches, None)
             self._session.close()
+        except Exception as error:
+            self._narrating.fail(error)
+            raise
         finally:
+            self._narrating.close()
             self._last_stats = self.stats()
             self._store.close()
 
@@ -357,6 +440,8 @@ class Take:
                 with self._lock:
                     self._watches.remove(watch)
                 watch.release()
+        if watches and not self._watches:
+            self._narrating.end()
 
     def _next_offset_s(self) -> float:
         """Where the next source begins in session time: a step behind what was seen."""
@@ -365,6 +450,7 @@ class Take:
 
     def fail(self, error: BaseException, frames: int = 0) -> None:
         """Frames could not be taken in: sources end, and whoever waits, or pushes, is told."""
+        self._narrating.fail(error)
         with self._lock:
             watches = list(self._watches)
         self._inbox.lose("failed", frames)

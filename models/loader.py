@@ -1,63 +1,126 @@
 """A name becomes a model: the one that ships, a local folder, or a hub id.
 
-Weights are safetensors only and no code of a checkpoint is ever run.  Errors say what was asked
-for, what there is, and what to do.
+Weights are safetensors only and no code of a checkpoint is ever run.  What can be wrong is looked
+for from the cheapest on: config, files, tokenizer, room; then the weights are read, and at last
+their numbers.  Errors say what was asked for, why it cannot be, and what to do.
 """
 
 from __future__ import annotations
 
-import json
+import difflib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from longtake.models import hub, intact, quantization, room, sound, supported, tokens, trained
 from longtake.models.base import Adapter, ModelError
 from longtake.models.families.common import FamilyAdapter
 from longtake.models.fingerprint import fingerprint
+from longtake.models.pixels import read_preprocessing
 from longtake.models.recipe import read_recipe
 
 EMBEDDED = "embedded"
 FAMILIES: dict[str, tuple[str, str]] = {
+    "internvl": ("longtake.models.families.internvl", "InternVL"),
     "llava_onevision": ("longtake.models.families.llava_onevision", "LlavaOnevision"),
     "qwen2_5_vl": ("longtake.models.families.qwen2_5_vl", "Qwen25VL"),
+    "qwen2_vl": ("longtake.models.families.qwen2_vl", "Qwen2VL"),
+    "qwen3_vl": ("longtake.models.families.qwen3_vl", "Qwen3VL"),
+    "smolvlm": ("longtake.models.families.smolvlm", "SmolVLM"),
 }
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_MOST_WORDS = 300  # characters of a foreign error
+_log = logging.getLogger(__name__)
 
 
-def load(name: str = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> Adapter:
+def load(
+    name: str = EMBEDDED,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str = quantization.NONE,
+    max_pixels: int | None = None,
+) -> Adapter:
     """Load a model, ready to see and to answer.
 
     Args:
         name: ``embedded``, a folder in the hub's layout, or a hub id (``owner/name``).
         device: ``auto`` (CUDA where there is one), or what torch understands.
         dtype: ``auto`` (bfloat16 on CUDA, float32 elsewhere), or one by name.
+        quantize: ``none``, ``4bit`` or ``8bit``: matrices in fewer bits, by bitsandbytes.
+        max_pixels: of a step's frames together, over the recipe's; fewer need less memory.
 
     Raises:
-        ModelError: unknown name, unsupported family, damaged or incomplete checkpoint.
+        ModelError: unknown name, unsupported family, damaged or incomplete checkpoint, no room.
+        ValueError: if ``max_pixels`` makes no sense.
     """
+    if max_pixels is not None and max_pixels < 1:
+        raise ValueError(f"max_pixels={max_pixels}: must be at least 1")
+    quantization.check_choice(quantize)
     place = find_device(device)
     kind = find_dtype(dtype, place)
     folder = find_folder(name)
-    adapter = find_family(folder, name)
-    import transformers
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers.utils import logging
+    family = find_family(folder, name)
+    with _named(name), _quiet():
+        return _load(name, folder, family, place, kind, quantize, max_pixels)
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        model = getattr(transformers, adapter.model_class).from_pretrained(
-            folder, dtype=kind, use_safetensors=True
+
+def _load(
+    name: str,
+    folder: Path,
+    family: type[FamilyAdapter],
+    place: torch.device,
+    dtype: torch.dtype,
+    quantize: str,
+    max_pixels: int | None,
+) -> Adapter:
+    import transformers
+
+    again = _again(name, folder)
+    own = quantization.own_method(supported.read_config(folder))
+    how = quantization.options(quantize, own, dtype, place)
+    recipe = read_recipe(folder, family.default_recipe)
+    if max_pixels is not None:
+        recipe = replace(recipe, max_pixels=max_pixels)
+    stored = intact.check_files(folder, again)
+    tokenizer = tokens.read_tokenizer(folder, again)
+    model_class: Any = getattr(transformers, family.model_class)
+    config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+    trained.check_layers(config.get_text_config())
+    tokens.check_special(tokenizer, config)
+    if own is None:  # else its packed numbers do not tell what they become
+        room.check_room(room.need(stored.values(), dtype, quantize), place)
+    model, info = model_class.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # `check_loaded` names them
+        **how,
+    )
+    sound.check_loaded(info)
+    model.requires_grad_(False).eval()
+    if "device_map" not in how:
+        model.to(place)
+    sound.check_finite(model)
+    loaded = family(model, tokenizer, folder, recipe, name, fingerprint(folder))
+    if max_pixels is not None:
+        plain = read_recipe(folder, family.default_recipe)
+        step_tokens = family.most_step_tokens(
+            model.config, read_preprocessing(folder), plain, loaded.template.encode
         )
-        model.requires_grad_(False).eval().to(place)
-        recipe = read_recipe(folder, adapter.default_recipe)
-        loaded: Adapter = adapter(model, tokenizer, folder, recipe, name, fingerprint(folder))
-    except ModelError as error:
-        raise ModelError(f"{name}: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
-        raise ModelError(f"{name}: cannot be loaded from {folder}: {_first_line(error)}") from error
+        if step_tokens == loaded.step_tokens:
+            _log.warning("--max-pixels %d changes nothing for %s", max_pixels, name)
     return loaded
 
 
@@ -73,30 +136,46 @@ def find_folder(name: str) -> Path:
             raise ModelError(f"{EMBEDDED}: {folder} is missing; reinstall longtake")
         return folder
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{name}: holds no config.json, so it is no model folder")
-        return folder
+    with _named(name):
+        if folder.is_dir():
+            _check_folder(folder)
+            return folder
+        if folder.is_file():
+            raise ModelError(
+                "is a file: give the folder of a checkpoint, with its config, tokenizer and "
+                "safetensors"
+            )
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
-            f"{name!r} is not a model: give {EMBEDDED!r}, a folder with a checkpoint, or a hub id "
-            f"(owner/name) of one of these families: {', '.join(FAMILIES)}"
+            f"{name!r} is not a model{_meant(name)}: give {EMBEDDED!r}, a folder with a "
+            f"checkpoint, or a hub id (owner/name) of one of these families: {', '.join(FAMILIES)}"
         )
-    return _from_hub(name)
+    folder = hub.fetch(name)
+    with _named(name):
+        _check_folder(folder)
+    return folder
 
 
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
+def _check_folder(folder: Path) -> None:
+    """Raises ModelError or OSError if it is not a whole model's."""
+    if (folder / supported.CONFIG).is_file():
+        return
+    if (folder / "adapter_config.json").is_file() or any(folder.glob("*.gguf")):
+        raise ModelError(intact.why_none(folder))
+    raise ModelError(f"holds no {supported.CONFIG}, so it is no model folder")
 
-    patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:  # the hub's errors have no common base
-        raise ModelError(
-            f"{name}: not on this machine, and the hub could not give it "
-            f"({type(error).__name__}). Download it first (hf download {name}), or give its "
-            f"folder; {EMBEDDED!r} is always there"
-        ) from error
+
+def _meant(name: str) -> str:
+    found = difflib.get_close_matches(name, [EMBEDDED], n=1, cutoff=0.7)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def _again(name: str, folder: Path) -> str:
+    """How its files are fetched once more."""
+    if name == EMBEDDED:
+        return "reinstall longtake"
+    is_here = Path(name).expanduser().is_dir()
+    return "download it again" if is_here else f"run hf download {name} --force-download"
 
 
 def find_family(folder: Path, name: str) -> type[FamilyAdapter]:
@@ -105,16 +184,8 @@ def find_family(folder: Path, name: str) -> type[FamilyAdapter]:
     Raises:
         ModelError: if the config cannot be read, or the family is not supported.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(f"{name}: {folder / 'config.json'}: {error}") from error
-    model_type = config.get("model_type")
-    if model_type not in FAMILIES:
-        raise ModelError(
-            f"{name}: is of the family {model_type!r}; supported are {', '.join(FAMILIES)}"
-        )
-    return family_class(model_type)
+    with _named(name):
+        return family_class(supported.check_family(supported.read_config(folder), FAMILIES))
 
 
 def family_class(model_type: str) -> type[FamilyAdapter]:
@@ -138,6 +209,17 @@ def find_device(name: str) -> torch.device:
         raise ModelError(f"device={name!r}: {_first_line(error)}") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device={name!r}: this machine has no CUDA device; use --device cpu")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        there = ", ".join(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+        raise ModelError(f"device={name!r}: there is no such GPU; there are {there}")
+    if place.type == "meta":
+        raise ModelError(f"device={name!r}: holds shapes and no numbers; use --device cpu")
+    try:
+        torch.zeros(1, device=place)
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        raise ModelError(
+            f"device={name!r}: cannot be used here ({_first_line(error)}); use --device cpu"
+        ) from error
     return place
 
 
@@ -154,5 +236,46 @@ def find_dtype(name: str, place: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Give errors the model's name; those of other libraries become ours."""
+    try:
+        yield
+    except ModelError as error:
+        raise type(error)(f"{name}: {error}") from error
+    except Exception as error:  # whatever is wrong with a foreign checkpoint, in a line
+        if room.is_out_of_memory(error):
+            raise room.NotEnoughMemory(
+                f"{name}: memory ran out while it was loaded; use {room.LESS}, or end what else "
+                "uses it"
+            ) from error
+        raise ModelError(f"{name}: {_what_failed(error)}") from error
+
+
+def _what_failed(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror is not None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"cannot be read: {where}{error.strerror}"
+    if isinstance(error, ImportError):
+        return f"needs a library that is not there: {_first_line(error)}"
+    return f"cannot be loaded: {_first_line(error)}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No report of transformers: what it tells becomes an error of ours.  Its bars stay off."""
+    import transformers
+
+    theirs: Any = transformers.utils.logging
+    theirs.disable_progress_bar()
+    level = theirs.get_verbosity()
+    theirs.set_verbosity_error()
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(level)
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0][:_MOST_WORDS] if lines else type(error).__name__

@@ -91,3 +91,13 @@ def grid_positions(times: int, rows: int, columns: int) -> Tensor:
         torch.arange(times), torch.arange(rows), torch.arange(columns), indexing="ij"
     )
     return torch.stack([axis.flatten() for axis in axes])
+
+
+def in_turn(parts: Sequence[Tensor]) -> Tensor:
+    """Offsets ``[A, t]`` of parts -> ``[A, T]``: each begins, on every axis, one behind the
+    greatest before it."""
+    placed, behind = [], 0
+    for part in parts:
+        placed.append(part + behind)
+        behind = int(placed[-1].max()) + 1
+    return torch.cat(placed, 1)

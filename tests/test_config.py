@@ -49,7 +49,8 @@ def refusal(file: Path, text: str, environment: Mapping[str, str] | None = None)
 
 def test_with_nothing_set_all_is_as_by_default() -> None:
     gathered = gather(None, {}, {})
-    assert gathered.settings == config.Settings("embedded", "auto", "auto", TakeConfig())
+    assert gathered.settings == config.Settings(take=TakeConfig())
+    assert (gathered.settings.model, gathered.settings.quantize) == ("embedded", "none")
     assert list(gathered.origins) == KEYS
     assert set(gathered.origins.values()) == {"default"}
 
@@ -71,8 +72,16 @@ def test_flags_go_before_the_environment_before_the_file_before_defaults(file: P
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_can_come_from_each_place(key: str, file: Path) -> None:
-    value: Any = {"model": "here", "device": "cpu", "dtype": "float32", "memory.index": "exact"}
-    value = value.get(key, 1)
+    words = {
+        "model": "here",
+        "device": "cpu",
+        "dtype": "float32",
+        "quantize": "8bit",
+        "memory.index": "exact",
+        "take.mode": "window",
+        "take.select": "blind",
+    }
+    value: Any = words.get(key, 1)
     file.write_text(f"{key} = {json.dumps(value)}\n")
     environment = {variable(key): str(value)}
     for gathered, origin in (
@@ -173,6 +182,9 @@ def test_a_value_of_several_lines_stands_where_it_begins(file: Path) -> None:
         ("[memory]\nram_bytes = 0x1_0000_0000_0000_0000", 2, "must fit in 64 bits"),
         ("[take]\n\ntop_k = 0", 3, "(take.top_k): top_k=0: must be at least 1; change it"),
         ("[take]\ntop_k = 3\nfps = -1", 3, "(take.fps): fps=-1.0: must be a positive number"),
+        ("quantize = '5bit'", 1, "(quantize): quantize='5bit': must be none, 4bit or 8bit"),
+        ("max_pixels = 0", 1, "(max_pixels): max_pixels=0: must be at least 1"),
+        ("[take]\nmax_pixels = 9", 2, "did you mean max_pixels?"),
         ("[memory]\nindex = 'fast'", 2, "index='fast': must be one of auto, exact, faiss"),
         ("[decoding]\ntop_p = 0", 2, "(decoding.top_p): top_p=0.0: must be above 0"),
     ],
@@ -400,9 +412,12 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "model": TEXT,
     "device": TEXT,
     "dtype": TEXT,
+    "quantize": st.sampled_from(["none", "4bit", "8bit"]),
     "memory.index": st.sampled_from(["auto", "exact", "faiss"]),
     "memory.commit_s": POSITIVE,
     "take.fps": POSITIVE,
+    "take.mode": st.sampled_from(["recall", "rekv", "streamingvlm", "window", "full"]),
+    "take.select": st.sampled_from(["dependent", "blind"]),
     "take.window_s": POSITIVE,
     "decoding.temperature": POSITIVE,
     "decoding.top_p": st.floats(0, 1, exclude_min=True),

@@ -139,6 +139,32 @@ def test_another_family_is_named_and_not_supported(run: Run, tmp_path: Path) -> 
     assert model["window_bytes"] is None
 
 
+def test_a_quantised_checkpoint_is_named_and_its_packed_numbers_are_not_counted(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(tiny_model, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq"}
+    (copy / "config.json").write_text(json.dumps(config))
+    model = json.loads(run(copy, "--json")[1])["models"][1]
+    assert (model["quantized"], model["parameters"], model["weights_bytes"]) == ("awq", None, None)
+    assert model["disk_bytes"] > 0 and model["window_bytes"]
+    out = run(copy)[1]
+    assert "quantised (awq)" in out and "parameters" not in out.rpartition(str(copy))[2]
+
+
+def test_every_family_is_listed_and_sized(run: Run, tmp_path: Path) -> None:
+    for family in checkpoints.FAMILIES:
+        checkpoints.write(family, tmp_path / family)
+        recipe = {"window_s": 4.0}  # these were trained for little
+        (tmp_path / family / "longtake.json").write_text(json.dumps(recipe))
+    shown = json.loads(run(tmp_path, "--json")[1])
+    models = {model["family"]: model for model in shown["models"][1:]}
+    assert set(models) == set(FAMILIES) == {family["name"] for family in shown["families"]}
+    for model in models.values():
+        assert model["trouble"] is None and model["window_bytes"] and model["parameters"]
+
+
 def test_a_missing_part_of_the_weights_is_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     names = {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}

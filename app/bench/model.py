@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from longtake.engine import Engine
+from longtake.models.loader import load
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What `longtake.Engine` is given."""
+    """What `longtake.models.loader.load` is given."""
 
     name: str = "embedded"  # or a folder, or a hub id
     device: str = "auto"
@@ -26,4 +27,12 @@ class Model:
         Raises:
             ModelError: if it cannot be used.
         """
-        return Engine(self.name, device=self.device, dtype=self.dtype)
+        return Engine(
+            load(
+                self.name,
+                device=self.device,
+                dtype=self.dtype,
+                quantize=self.quantize,
+                max_pixels=self.max_pixels,
+            )
+        )

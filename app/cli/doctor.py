@@ -18,6 +18,8 @@ def doctor(
     ] = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,
+    quantize: flags.QuantizeOption = None,
+    max_pixels: flags.MaxPixelsOption = None,
     as_json: flags.JsonOption = False,
 ) -> int:
     """Look at this machine: what is there, what is missing, and what to do about it.
@@ -30,4 +32,12 @@ def doctor(
     """
     from longtake.cli import run_doctor
 
-    return run_doctor.run(model=model, memory=memory, device=device, dtype=dtype, as_json=as_json)
+    return run_doctor.run(
+        model=model,
+        memory=memory,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        max_pixels=max_pixels,
+        as_json=as_json,
+    )

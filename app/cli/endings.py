@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from longtake.out_of_memory import ran_out
+
 USAGE, CONFIGURATION, SOURCE, MODEL, PARTIAL = 2, 3, 4, 5, 7
 INTERRUPTED = 130
 
@@ -16,7 +18,6 @@ _KINDS = (  # module, error, code; the first that fits counts
     ("longtake.streaming.errors", "SourceError", SOURCE),
     ("longtake.memory.catalog", "WrongModel", MODEL),
     ("longtake.models.base", "ModelError", MODEL),
-    ("torch", "OutOfMemoryError", MODEL),
     ("torch", "AcceleratorError", MODEL),  # since torch 2.8
     ("longtake.memory.record", "MemoryFromFuture", CONFIGURATION),
     ("builtins", "ValueError", USAGE),
@@ -26,6 +27,8 @@ _KINDS = (  # module, error, code; the first that fits counts
 
 def exit_code(error: BaseException) -> int:
     """By where an error comes from: a module that was never imported has raised nothing."""
+    if ran_out(error):
+        return MODEL
     for module, name, code in _KINDS:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):

@@ -132,6 +132,32 @@ TopKOption = Annotated[
     int | None,
     typer.Option(parser=whole, metavar="K", help="chunks that each layer recalls"),
 ]
+ModeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODE",
+        help="how it sees and answers: recall (default), rekv, streamingvlm, window, full",
+    ),
+]
+SelectOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="how layers choose what they recall: dependent (real checkpoints) or blind",
+    ),
+]
+RecallOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PLAN",
+        help="who chooses: model (default), recent:N, uniform:N, times, embedding:NAME; "
+        "several with commas",
+    ),
+]
+RecallTokensOption = Annotated[
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="most tokens that recall may bring a layer"),
+]
 RamOption = Annotated[
     int | None,
     typer.Option(parser=size, metavar="SIZE", help="chunks kept in RAM beside the disk"),
@@ -151,6 +177,25 @@ SeedOption = Annotated[int | None, typer.Option(parser=whole, metavar="N", help=
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 
 
+_KEYS = {
+    "model": "model",
+    "device": "device",
+    "dtype": "dtype",
+    "mode": "take.mode",
+    "select": "take.select",
+    "recall": "take.recall",
+    "recall_tokens": "take.recall_tokens",
+    "fps": "take.fps",
+    "window": "take.window_s",
+    "top_k": "take.top_k",
+    "ram_bytes": "memory.ram_bytes",
+    "disk_bytes": "memory.disk_bytes",
+    "temperature": "decoding.temperature",
+    "top_p": "decoding.top_p",
+    "seed": "decoding.seed",
+}
+
+
 def settings(given: Mapping[str, object]) -> Settings:
     """Flags, the environment and the configuration file, settled.
 
@@ -166,37 +211,13 @@ def settings(given: Mapping[str, object]) -> Settings:
     return gather(config_file(), os.environ, given).settings
 
 
-def take_settings(
-    *,
-    model: str | None,
-    device: str | None,
-    dtype: str | None,
-    fps: float | None,
-    window: float | None,
-    top_k: int | None,
-    ram_bytes: int | None,
-    disk_bytes: int | None,
-    temperature: float | None,
-    top_p: float | None,
-    seed: int | None,
-    quantize: str | None = None,
-    max_pixels: int | None = None,
-) -> Settings:
-    """The flags of commands that open a take, by name; see `settings`."""
-    return settings(
-        {
-            "model": model,
-            "device": device,
-            "dtype": dtype,
-            "quantize": quantize,
-            "max_pixels": max_pixels,
-            "take.fps": fps,
-            "take.window_s": window,
-            "take.top_k": top_k,
-            "memory.ram_bytes": ram_bytes,
-            "memory.disk_bytes": disk_bytes,
-            "decoding.temperature": temperature,
-            "decoding.top_p": top_p,
-            "decoding.seed": seed,
-        }
-    )
+def settings_of_flags(given: Mapping[str, object]) -> Settings:
+    """Flags alone, where neither file nor environment can be used.  Raises ValueError."""
+    from longtake.config import gather
+
+    return gather(None, {}, given).settings
+
+
+def take_settings(**given: object) -> Settings:
+    """The flags of commands that open a take, by name (`_KEYS`); see `settings`."""
+    return settings({_KEYS[name]: value for name, value in given.items()})

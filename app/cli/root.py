@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from longtake import __version__
-from longtake.cli import ask, bench, chat, config, doctor, memory, models
+from longtake.cli import ask, bench, chat, config, doctor, memory, models, narrate
 from longtake.cli.common import begin, shared
 from longtake.cli.endings import INTERRUPTED, USAGE, exit_code
 from longtake.wording import one_line
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(shared(ask.ask))
 app.command()(shared(chat.chat))
+app.command()(shared(narrate.narrate))
 app.command()(shared(doctor.doctor))
 app.command()(shared(models.models))
 app.add_typer(bench.app, name="bench")

@@ -33,7 +33,14 @@ _BROKEN = "a library is there and cannot be imported: install it anew, or what i
 
 
 def run(
-    *, model: str | None, memory: Path | None, device: str | None, dtype: str | None, as_json: bool
+    *,
+    model: str | None,
+    memory: Path | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+    quantize: str | None = None,
+    max_pixels: int | None = None,
 ) -> int:
     """Look, show, and return the exit code.
 
@@ -43,7 +50,14 @@ def run(
     parts = look_at_parts()
     found, checks = None, list(parts.checks)
     if not are_missing(parts.facts):
-        found, beyond = _look_beyond(model, memory, device, dtype)
+        given = {
+            "model": model,
+            "device": device,
+            "dtype": dtype,
+            "quantize": quantize,
+            "max_pixels": max_pixels,
+        }
+        found, beyond = _look_beyond(model, memory, given)
         checks += beyond
     if as_json:
         print(json.dumps(to_json(parts.facts or (), found, checks), allow_nan=False))
@@ -53,26 +67,27 @@ def run(
 
 
 def _look_beyond(
-    model: str | None, memory: Path | None, device: str | None, dtype: str | None
+    model: str | None, memory: Path | None, given: Mapping[str, object]
 ) -> tuple[Checkup | None, list[Check]]:
     """At all but the parts; None where a library that is there cannot be imported."""
     loaded = look("parts", _BROKEN, _examine, lambda _: ())
     if loaded.facts is None:
         return None, list(loaded.checks)
     wrong = []
-    place, kind = device or "auto", dtype or "auto"
     try:
-        settings = flags.settings({"model": model, "device": device, "dtype": dtype})
-        place, kind = settings.device, settings.dtype
+        settled = flags.settings(given)
     except ConfigError as error:
         wrong.append(Check("settings", "settings", "problem", one_line(error), "correct it there"))
+        settled = flags.settings_of_flags(given)
     if model is not None:
         say(f"loading {model}, and again to compare it with plain transformers")
-    found = loaded.facts(model, memory, place, kind)
+    found = loaded.facts(
+        model, memory, settled.device, settled.dtype, settled.quantize, settled.max_pixels
+    )
     return found, [*wrong, *found.checks]
 
 
-def _examine() -> Callable[[str | None, Path | None, str, str], Checkup]:
+def _examine() -> Callable[[str | None, Path | None, str, str, str, int | None], Checkup]:
     from longtake.doctor.checkup import examine
 
     return examine
@@ -130,12 +145,15 @@ def _fit_for_json(value: Any) -> Any:
 
 
 def _found_json(found: Checkup) -> dict[str, Any]:
+    from longtake.doctor.parity import Parity
+
+    parity = found.parity.facts
     return {
         "kernels": [asdict(choice) for choice in found.kernels.facts or ()],
         "memory": _memory_json(found.memory.facts),
         "media": None if found.media.facts is None else asdict(found.media.facts),
         "model": None if found.model.facts is None else asdict(found.model.facts),
-        "parity": None if found.parity.facts is None else found.parity.facts.as_json(),
+        "parity": parity.as_json() if isinstance(parity, Parity) else None,
     }
 
 

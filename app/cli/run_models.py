@@ -63,16 +63,20 @@ def _lines(model: Checkpoint) -> Iterator[tuple[str, str]]:
     if model.weights is None:
         yield "weights", _UNKNOWN if model.trouble else "no safetensors files"
     else:
-        yield from _weights_lines(model.weights)
+        yield from _weights_lines(model.weights, model.quantized)
     if model.stream is not None:
         yield from _stream_lines(model.stream)
     if model.trouble:
         yield "trouble", model.trouble
 
 
-def _weights_lines(weights: Weights) -> Iterator[tuple[str, str]]:
-    yield "parameters", f"{weights.parameters:,}"
-    yield "weights", f"{bytes_text(weights.disk_bytes)} on disk; {_in_memory(weights.parameters)}"
+def _weights_lines(weights: Weights, quantized: str | None) -> Iterator[tuple[str, str]]:
+    on_disk = f"{bytes_text(weights.disk_bytes)} on disk"
+    if quantized is None:
+        yield "parameters", f"{weights.parameters:,}"
+        yield "weights", f"{on_disk}; {_in_memory(weights.parameters)}"
+    else:
+        yield "weights", f"{on_disk}, quantised ({quantized})"
     if weights.missing:
         yield "missing", f"{', '.join(weights.missing)}: the counts above are without these"
 
@@ -97,15 +101,19 @@ def _in_memory(numbers: int) -> str:
 
 def _json(model: Checkpoint) -> dict[str, Any]:
     weights, stream = model.weights, model.stream
+    is_whole = weights is not None and model.quantized is None
     return {
         "name": as_text(model.name),
         "folder": as_text(model.folder),
         "family": model.model_type if model.is_supported else None,
         "model_type": model.model_type and as_text(model.model_type),
-        "parameters": weights and weights.parameters,
+        "quantized": model.quantized,
+        "parameters": weights.parameters if weights and is_whole else None,
         "disk_bytes": weights and weights.disk_bytes,
         "missing": [as_text(name) for name in weights.missing] if weights else [],
-        "weights_bytes": weights and _by_dtype(lambda width: weights.parameters * width),
+        "weights_bytes": (
+            _by_dtype(lambda width: weights.parameters * width) if weights and is_whole else None
+        ),
         "fps": stream and stream.fps,
         "window_s": stream and stream.window_s,
         "step_tokens": stream and stream.step_tokens,

@@ -1,4 +1,4 @@
-"""Answers as subtitles: a cue for each moment of evidence.
+"""Subtitles, as SubRip and WebVTT: answers at the times of their evidence, or lines as they held.
 
 Cues count from a time that the caller names, so that they fit over the video that it shows.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longtake.answer import Answer
+
+VTT_HEAD = "WEBVTT\n\n"
 
 
 def srt(answers: Sequence[Answer], frame_s: float, begin_s: float = 0.0) -> str:
@@ -25,21 +27,39 @@ def srt(answers: Sequence[Answer], frame_s: float, begin_s: float = 0.0) -> str:
     ]
     cues.sort(key=lambda cue: cue[:2])
     return "\n".join(
-        f"{number}\n{_time(start_s)} --> {_time(end_s)}\n{_words(answer)}\n"
+        f"{number}\n{_span(start_s, end_s)}\n{_words(answer)}\n"
         for number, (start_s, end_s, answer) in enumerate(cues, 1)
     )
+
+
+def srt_cue(number: int, start_s: float, end_s: float, text: str) -> str:
+    """One cue of SubRip, with the empty line behind it.  Numbers count from 1."""
+    return f"{number}\n{_span(start_s, end_s)}\n{_line(text)}\n\n"
+
+
+def vtt_cue(start_s: float, end_s: float, text: str) -> str:
+    """One cue of WebVTT, with the empty line behind it; `VTT_HEAD` comes before the first."""
+    words = " ".join(text.split()) or "-"
+    for letter, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        words = words.replace(letter, name)
+    return f"{_span(start_s, end_s).replace(',', '.')}\n{words}\n\n"
 
 
 def _words(answer: Answer) -> str:
     return f"{_line(answer.question)}\n{_line(answer.text)}"
 
 
-def _time(time_s: float) -> str:
-    whole_ms = round(time_s * 1000)
+def _span(start_s: float, end_s: float) -> str:
+    """In milliseconds; a cue lasts one at least."""
+    start_ms = round(start_s * 1000)
+    return f"{_time(start_ms)} --> {_time(max(start_ms + 1, round(end_s * 1000)))}"
+
+
+def _time(whole_ms: int) -> str:
     seconds, ms = divmod(whole_ms, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d},{ms:03d}"
 
 
 def _line(text: str) -> str:
-    """On one line: an empty one would end the cue."""
-    return " ".join(text.split()) or "-"
+    """On one line: an empty one would end the cue, and an arrow would begin another."""
+    return " ".join(text.split()).replace("-->", "->") or "-"

@@ -28,8 +28,8 @@ _ADVICE: Mapping[str, str] = {
     "memory": "choose another folder with --memory",
     "media": "install PyAV anew: pip install --force-reinstall av",
     "cameras": "install OpenCV anew: pip install --force-reinstall opencv-python",
-    "model": f"give --model {EMBEDDED}, or a complete checkpoint of {' or '.join(FAMILIES)} "
-    "that fits into this device's memory in float32",
+    "model": f"do what it says, or give --model {EMBEDDED}, or a complete checkpoint of "
+    f"{' or '.join(FAMILIES)} that fits into this device's memory",
 }
 
 
@@ -44,7 +44,7 @@ class Checkup:
     media: Found[medias.Media]
     cameras: Found[medias.Cameras]
     model: Found[models.Model]
-    parity: Found[Parity]
+    parity: Found[Parity | models.NotCompared]
 
     @property
     def checks(self) -> list[Check]:
@@ -62,7 +62,14 @@ class Checkup:
         return [check for one in found for check in one.checks]
 
 
-def examine(model: str | None, memory: Path | None, device: str, dtype: str) -> Checkup:
+def examine(
+    model: str | None,
+    memory: Path | None,
+    device: str,
+    dtype: str,
+    quantize: str = "none",
+    max_pixels: int | None = None,
+) -> Checkup:
     """Look at everything; at a model only where one is named, and it is loaded for that.
 
     Never raises for what is wrong with the machine: that is what the checks say.
@@ -85,11 +92,13 @@ def examine(model: str | None, memory: Path | None, device: str, dtype: str) -> 
         memory=look("memory", _ADVICE["memory"], partial(memories.find, memory), memories.judge),
         media=look("media", _ADVICE["media"], medias.find_media, medias.judge_media),
         cameras=look("cameras", _ADVICE["cameras"], medias.find_cameras, medias.judge_cameras),
-        **_model(model, device, dtype),
+        **_model(model, device, dtype, quantize, max_pixels),
     )
 
 
-def _model(name: str | None, device: str, dtype: str) -> dict[str, Any]:
+def _model(
+    name: str | None, device: str, dtype: str, quantize: str, max_pixels: int | None
+) -> dict[str, Any]:
     """Load it once to measure, and where that went well once more to compare."""
     nothing: Found[Any] = Found(None, ())
     if name is None:
@@ -97,7 +106,7 @@ def _model(name: str | None, device: str, dtype: str) -> dict[str, Any]:
     model = look(
         "model",
         _ADVICE["model"],
-        partial(models.find_model, name, device, dtype),
+        partial(models.find_model, name, device, dtype, quantize, max_pixels),
         models.judge_model,
     )
     if model.facts is None:

@@ -14,6 +14,10 @@ from longtake.memory.chunk import Chunk, ChunkInfo
 from longtake.memory.layout import Segment
 from longtake.memory.window import Window, WindowShape, fit
 from longtake.models.base import Adapter, Prompt, Step
+from longtake.narration.aside import Asides
+from longtake.narration.narration import Narration
+from longtake.narration.narrator import Narrator
+from longtake.narration.telling import Telling
 from longtake.recalling import Laid, Reach, Recalling
 from longtake.settings import Pace, TakeConfig
 
@@ -77,6 +81,14 @@ class Mode(Protocol):
         """Choose and bring what the question attends to."""
         ...
 
+    def narrate(self, session: Session, telling: Telling, narration: Narration) -> None:
+        """Say lines about the stream from its next chunk on, until the narration is over.
+
+        Raises:
+            ValueError: if the mode cannot narrate like this.
+        """
+        ...
+
 
 class PlainStream:
     """Steps go over ``[sink | window | step]``."""
@@ -123,6 +135,11 @@ class BaseMode:
 
     def lay(self, session: Session, asked: Asked, prompt: Prompt, known: scope.Scope) -> Laid:
         return Recalling(session, asked, prompt, known, self.reach).lay()
+
+    def narrate(self, session: Session, telling: Telling, narration: Narration) -> None:
+        """Lines are asides: the stream does not know of them."""
+        telling = telling.settle("livestar", session.config.decoding)
+        Asides(session, Narrator(telling, narration, 1 / session.pace.fps))
 
 
 def window_shape(adapter: Adapter, pace: Pace) -> WindowShape:

@@ -28,6 +28,9 @@ from longtake.models.base import Adapter, Prompt, Step
 from longtake.models.conversation import Conversation
 from longtake.models.decode import Decoding
 from longtake.modes.base import BaseMode, fallback
+from longtake.narration.narration import Narration
+from longtake.narration.narrator import Narrator
+from longtake.narration.telling import REQUEST, Telling
 from longtake.narration.voice import Voice
 from longtake.recalling import Laid, Reach, Recalling, of_layer
 from longtake.session import Session
@@ -35,7 +38,7 @@ from longtake.settings import Pace, TakeConfig
 
 FPS, VISION_S, TEXT_SINK, TEXT_WINDOW = 2.0, 16.0, 512, 512
 LINE = Decoding(max_tokens=20, temperature=0.9, repetition_penalty=1.05)
-REQUEST = "Describe what is happening, as it happens."
+_QUIET = "..."  # what its released model ends a line with, and says where it says nothing
 
 
 @dataclass(slots=True)
@@ -81,6 +84,22 @@ class StreamingVlm(BaseMode):
             )
         rounds = _stream_of(session).window
         return Recalling(session, asked, prompt, known, self.reach, rounds.context()).lay()
+
+    def narrate(self, session: Session, telling: Telling, narration: Narration) -> None:
+        """Lines are part of the stream; what a narration skips is silence there too.
+
+        Raises:
+            ValueError: if lines are to be longer than the rounds have room for, or the request
+                is another one than stands in the first round.
+        """
+        stream, telling = _stream_of(session), telling.settle("always", LINE)
+        assert telling.decoding is not None
+        if telling.decoding.max_tokens > LINE.max_tokens:
+            raise ValueError(
+                f"max_tokens={telling.decoding.max_tokens}: a line in the stream has at most "
+                f"{LINE.max_tokens}; use --mode recall for longer ones"
+            )
+        stream.narrate(Narrator(telling, narration, 1 / session.pace.fps))
 
 
 def _stream_of(session: Session) -> RoundStream:
@@ -141,6 +160,19 @@ class RoundStream:
     def restore(self, chunks: Sequence[Chunk]) -> None:
         """Nothing: rounds without their lines would be other rounds."""
 
+    def narrate(self, narrator: Narrator) -> None:
+        """Let a narrator choose the lines, until its narration is over."""
+        telling = narrator.telling
+        assert telling.decoding is not None
+        has_begun = self._rounds_done > 0 or self._round is not None
+        if has_begun and telling.request != self.speech.request:
+            raise ValueError(
+                f"request={telling.request!r}: this stream was begun with "
+                f"{self.speech.request!r}; narrate before its first frame"
+            )
+        lines = _Lines(self, narrator)
+        self.speech = Speech(telling.request, telling.decoding, lines.speak, [lines.told])
+
     # ---------------------------------------------------------------- inside
 
     def _begin(self) -> Rounds:
@@ -165,7 +197,7 @@ class RoundStream:
         opened, _ = self._around(start_s)
         room = len(opened) + self._steps * self._adapter.step_tokens
         room += len(self._around(start_s)[1]) + len(self.conversation.end_ids())
-        room += 2 * self.speech.decoding.max_tokens + 1
+        room += 2 * max(LINE.max_tokens, self.speech.decoding.max_tokens) + 1
         context = self.window.context()
         turn = Turn.over(
             self._adapter.rotary,
@@ -219,3 +251,28 @@ class RoundStream:
         self._adapter.decode_step(embeds, turn, extra)
         turn.commit()
         return turn.own(turn.forwards - 1, turn.forwards)
+
+
+class _Lines:
+    """A narrator's, among the rounds of a stream."""
+
+    def __init__(self, stream: RoundStream, narrator: Narrator) -> None:
+        self._stream, self._narrator = stream, narrator
+        self._said: str | None = None  # about the newest round; None: it was not asked
+
+    def speak(self, voice: Voice, start_s: float, end_s: float) -> Sequence[int]:
+        self._said = None
+        if self._narrator.is_over:
+            self._stream.speech = Speech(self._stream.speech.request)
+            return voice.speak(LINE)
+        if not self._narrator.is_due(end_s):
+            return ()
+        said = self._narrator.decide(lambda: voice)
+        if said is None:
+            return ()
+        ids, self._said = said
+        return ids
+
+    def told(self, start_s: float, end_s: float, ids: Sequence[int]) -> None:
+        if self._said is not None:
+            self._narrator.tell(start_s, self._said.removesuffix(_QUIET))

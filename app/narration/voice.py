@@ -45,8 +45,10 @@ class Voice:
         before it.  Forgotten afterwards."""
         logits = self.first_logits[None]
         if len(ids) > 1:
-            logits = torch.cat([logits, self._adapter.logits(self._forward(ids[:-1]))])
-            self._turn.rewind(self._mark)
+            try:
+                logits = torch.cat([logits, self._adapter.logits(self._forward(ids[:-1]))])
+            finally:
+                self._turn.rewind(self._mark)
         said = torch.tensor(list(ids), device=logits.device)
         return logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0].cpu()
 
@@ -61,14 +63,18 @@ class Voice:
         logits = self.first_logits.clone()
         logits[list(never)] = float("-inf")
         ids: list[int] = []
-        while len(ids) < decoding.max_tokens:
-            token = chooser.choose(logits)
-            if token in self.stop_ids:
-                break
-            ids.append(token)
-            if len(ids) < decoding.max_tokens:
-                logits = self._adapter.logits(self._forward([token]))[-1]
-        self._turn.rewind(self._mark)
+        if len(never) == len(logits):
+            return ids
+        try:
+            while len(ids) < decoding.max_tokens:
+                token = chooser.choose(logits)
+                if token in self.stop_ids:
+                    break
+                ids.append(token)
+                if len(ids) < decoding.max_tokens:
+                    logits = self._adapter.logits(self._forward([token]))[-1]
+        finally:
+            self._turn.rewind(self._mark)
         return ids
 
     def text(self, ids: Sequence[int]) -> str:

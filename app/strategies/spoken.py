@@ -53,7 +53,7 @@ AGO = rf"(?:{LENGTH}\s+ago\b)"
 _OF_DAY = r"\s*(?:[ap]\.?m\b\.?|o'?clock\b)"
 CLOCK = rf"(?:{_ALONE}\d{{1,2}}(?::[0-5]\d){{0,2}}{_OF_DAY})"
 SESSION = (
-    rf"(?:{_ALONE}\d{{1,3}}:[0-5]\d(?::[0-5]\d)?(?:\.\d+)?(?![\d:]|\.\d)(?!{_OF_DAY})(?![\w%]))"
+    rf"(?:(?<![\w.:,])\d{{1,3}}:[0-5]\d(?::[0-5]\d)?(?:\.\d+)?(?!:?\d|\.\d)(?!{_OF_DAY})(?![\w%]))"
 )
 NOW = r"(?:\bnow\b)"
 _OF_IT = r"(?:\s+of\s+(?:the|this)\s+(?:video|stream|clip|recording|take|film|movie|footage))?"

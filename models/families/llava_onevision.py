@@ -17,8 +17,9 @@ from torch import Tensor
 
 from longtake.models.base import Image, Step
 from longtake.models.families.common import Encode, FamilyAdapter
-from longtake.models.pixels import Normalizer, resize
+from longtake.models.families.squares import Squares
 from longtake.models.positions import text_positions
+from longtake.models.processor import Pixels
 from longtake.models.recipe import Recipe, stamp_text
 
 
@@ -34,8 +35,9 @@ class LlavaOnevision(FamilyAdapter):
     ) -> None:
         super().__init__(model, tokenizer, folder, recipe, name, fingerprint)
         self._model = model.model
-        self._normalize = Normalizer.of(self.preprocessing)
-        self._how = "area" if recipe.resize == "area" else "bicubic"
+        side = self.config.vision_config.image_size
+        plain = Squares(self.preprocessing, recipe, side, side)
+        self.pixels = Pixels(folder, recipe, plain, size={"height": side, "width": side})
         self._features = {
             "vision_feature_layer": self.config.vision_feature_layer,
             "vision_feature_select_strategy": self.config.vision_feature_select_strategy,
@@ -53,7 +55,8 @@ class LlavaOnevision(FamilyAdapter):
 
     @property
     def frame_side(self) -> int:
-        return int(self.config.vision_config.image_size)
+        side = int(self.config.vision_config.image_size)
+        return side if self.recipe.resize == "area" else 2 * side  # wide ones keep their height
 
     def make_steps(self, images: Sequence[Image], pts_s: Sequence[float]) -> list[Step]:
         each = self.recipe.frames_per_step
@@ -70,9 +73,10 @@ class LlavaOnevision(FamilyAdapter):
 
     def _see(self, images: Sequence[Image]) -> Tensor:
         """Frames -> ``[F * tokens, C]``, as one video without its closing newline."""
-        side = self.config.vision_config.image_size
-        pixels = self._normalize(resize(images, side, side, self._how), self.dtype, self.device)
-        seen = self._model.get_video_features(pixels[None], return_dict=True, **self._features)
+        pixels = self.pixels(images)["pixel_values_videos"].flatten(0, 1)[None]
+        seen = self._model.get_video_features(
+            pixels.to(self.device, self.dtype), return_dict=True, **self._features
+        )
         tokens: Tensor = seen.pooler_output[0, : len(images) * frame_tokens(self.config)]
         return tokens
 

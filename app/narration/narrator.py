@@ -1,0 +1,61 @@
+"""The side of a narration that decides: which moments there are, and what is said at each.
+
+It runs on the engine's worker, never raises, and holds nothing of the stream: what goes wrong ends
+the narration and goes to whoever listens, and the stream goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from longtake.narration.narration import Narration
+from longtake.narration.telling import Telling
+from longtake.narration.voice import Voice
+
+_SLACK = 1e-6  # of a moment: times are sums of fractions
+
+
+class Narrator:
+    """One narration's.
+
+    Args:
+        telling: settled.
+        frame_s: how long a frame is shown.
+    """
+
+    def __init__(self, telling: Telling, narration: Narration, frame_s: float) -> None:
+        self.telling, self._narration, self._frame_s = telling, narration, frame_s
+        self._rule = telling.make_rule()
+        self._first_s: float | None = None  # the first moment
+        self._moment = -1  # how many spans of `every_s` behind it the newest one was
+
+    @property
+    def is_over(self) -> bool:
+        return self._narration.is_over
+
+    def is_due(self, end_s: float) -> bool:
+        """Whether the step that ends there is the first of its ``every_s`` seconds."""
+        self._narration.reach(end_s + self._frame_s)
+        if self._first_s is None:
+            self._first_s = end_s
+        moment = int((end_s - self._first_s) / self.telling.every_s + _SLACK)
+        is_new, self._moment = moment > self._moment, max(moment, self._moment)
+        return is_new
+
+    def decide(self, open_voice: Callable[[], Voice]) -> tuple[list[int], str] | None:
+        """A line's tokens and its words, none for silence; None where that went wrong."""
+        try:
+            voice = open_voice()
+            ids = self._rule.decide(voice)
+            return ids, voice.text(ids)
+        except Exception as error:
+            self._narration.fail(error)
+            return None
+
+    def tell(self, start_s: float, text: str) -> None:
+        """Hand on what was said about the step that begins there; nothing is silence."""
+        line = " ".join(text.split())
+        if line:
+            self._narration.add(start_s, line)
+        elif not self._rule.keeps:
+            self._narration.fall_silent(start_s)

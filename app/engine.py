@@ -226,10 +226,11 @@ class Engine:
                 width=sizes.kv_heads * sizes.head_dim,
             )  # on the CPU: it grows with the stream, device memory must not
             session = Session(adapter, store, index, config)
+            take = Take(self, session, store, config.mailbox_frames)
+            take.prepare()
         except BaseException:
             store.close()
             raise
-        take = Take(self, session, store, config.mailbox_frames)
         with self._changed:
             self._takes.append(take)
         return take

@@ -258,6 +258,16 @@ class Take:
         remember = None if conversation is None else _Remember(self._dialogues, conversation)
         return self._engine.ask(self._session, asked, deadline_s, remember)
 
+    def prepare(self) -> None:
+        """Load what the config's plan of recall needs, so that what is wrong with it is told now.
+
+        Raises:
+            ModelError: if a text-image model of it cannot be used.
+        """
+        own = self._plan(None)
+        if own is not None:
+            own.prepare()
+
     def _plan(self, recall: str | None) -> Plan | None:
         """Plans are kept: their strategies remember what they learned about chunks."""
         text = recall or self._session.config.recall

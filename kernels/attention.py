@@ -45,35 +45,21 @@ def attend_reference(
     return (scores.softmax(-1) @ values).transpose(1, 2).to(query.dtype)
 
 
-def attend_packed(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None
-) -> Tensor:
-    """The query heads of one key head become rows of it: keys are never repeated.
-
-    Fastest on CPUs at the sizes of a small model; shapes as in `attend_reference`.
-    """
-    _, heads, tokens, dim = query.shape
-    kv_heads, keys = key.shape[1:3]
-    rows = (query * scale).reshape(kv_heads, -1, dim)
-    scores = torch.bmm(rows, key[0].transpose(1, 2))
-    if mask is not None:
-        by_head = scores.view(heads, tokens, keys)
-        by_head.masked_fill_(~mask, float("-inf"))
-    out = torch.bmm(scores.softmax(-1), value[0])
-    return out.view(1, heads, tokens, dim).transpose(1, 2)
-
-
 def attend_sdpa(
     query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None
 ) -> Tensor:
-    """PyTorch's fused attention; shapes as in `attend_reference`."""
+    """PyTorch's fused attention; shapes as in `attend_reference`.  Keys are never repeated.
+
+    Each key head is a batch of its own: its query heads share it by a view, or, where no order
+    is to be kept, become rows of one product.
+    """
     _, heads, tokens, dim = query.shape
     kv_heads = key.shape[1]
-    if mask is None:  # one query, or no order among them: pack the group into rows
+    if mask is None:
         rows = query.reshape(1, kv_heads, -1, dim)
         out = F.scaled_dot_product_attention(rows, key, value, scale=scale)
-        return out.reshape(1, heads, tokens, dim).transpose(1, 2)
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, scale=scale, enable_gqa=heads != kv_heads
-    )
-    return out.transpose(1, 2)
+    else:
+        grouped = query.reshape(kv_heads, -1, tokens, dim)
+        keys, values = (x[0, :, None].expand(-1, grouped.shape[1], -1, -1) for x in (key, value))
+        out = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
+    return out.reshape(1, heads, tokens, dim).transpose(1, 2)

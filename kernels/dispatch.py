@@ -21,7 +21,6 @@ ScoreChunks = Callable[[Tensor, Tensor], Tensor]
 
 ATTEND: Mapping[str, Attend] = {
     "reference": attention.attend_reference,
-    "packed": attention.attend_packed,
     "sdpa": attention.attend_sdpa,
 }
 SCORE_CHUNKS: Mapping[str, ScoreChunks] = {
@@ -41,7 +40,7 @@ class Choice:
 
 
 _CHOICES: Mapping[tuple[str, str], Choice] = {
-    ("attend", "cpu"): Choice("attend", "packed", "no key is repeated; plain matrix products"),
+    ("attend", "cpu"): Choice("attend", "sdpa", "the library's own, half the time of plain products"),
     ("attend", "cuda"): Choice("attend", "sdpa", "the library's own; not measured yet"),
     ("score_chunks", "cpu"): Choice("score_chunks", "by_layer", "a batch of one column is slower"),
     ("score_chunks", "cuda"): Choice("score_chunks", "batched", "one launch for all layers"),

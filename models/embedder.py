@@ -20,6 +20,7 @@ from longtake.models.base import Image, ModelError
 from longtake.models.intact import check_files
 from longtake.models.loader import find_device, find_dtype, find_folder
 from longtake.models.picture import Preprocess, find_preprocess
+from longtake.models.sound import check_finite
 from longtake.models.supported import read_config
 
 SIGLIP = ("siglip", "siglip2")
@@ -128,7 +129,9 @@ def _tokenizer(folder: Path) -> Any:
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
     except ImportError as error:
         if "sentencepiece" not in str(error).lower():
             raise
@@ -152,6 +155,7 @@ def _model(folder: Path, dtype: torch.dtype) -> Any:
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
+            local_files_only=True,
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
@@ -161,6 +165,7 @@ def _model(folder: Path, dtype: torch.dtype) -> Any:
             f"{len(missing)} of its weights are missing ({missing[0]} ...): is it the whole "
             "model, with its text and its image part? Download it again"
         )
+    check_finite(model)
     return model.requires_grad_(False).eval()
 
 

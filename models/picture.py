@@ -83,7 +83,9 @@ def _by_pillow(folder: Path, kind: str) -> Preprocess:
 
     named = getattr(transformers, f"{kind}Pil", None)  # else the library chooses, with a warning
     load = transformers.AutoImageProcessor if named is None else named
-    choice = {"backend": "pil", "trust_remote_code": False} if named is None else {}
+    choice: dict[str, Any] = {"local_files_only": True}
+    if named is None:
+        choice |= {"backend": "pil", "trust_remote_code": False}
     try:
         processor = load.from_pretrained(folder, **choice)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:

@@ -80,6 +80,7 @@ def test_every_key_can_come_from_each_place(key: str, file: Path) -> None:
         "memory.index": "exact",
         "take.mode": "window",
         "take.select": "blind",
+        "take.recall": "model,recent:2",
     }
     value: Any = words.get(key, 1)
     file.write_text(f"{key} = {json.dumps(value)}\n")
@@ -418,6 +419,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "take.fps": POSITIVE,
     "take.mode": st.sampled_from(["recall", "rekv", "streamingvlm", "window", "full"]),
     "take.select": st.sampled_from(["dependent", "blind"]),
+    "take.recall": st.sampled_from(["model", "model,recent:2", "uniform:4"]),
     "take.window_s": POSITIVE,
     "decoding.temperature": POSITIVE,
     "decoding.top_p": st.floats(0, 1, exclude_min=True),

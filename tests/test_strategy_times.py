@@ -60,6 +60,9 @@ UNDERSTOOD: dict[str, list[tuple[float, float]]] = {
     "right before 2:10": [(120, 130)],
     "30 seconds before 2:10": [(100, 101)],
     "a minute after 2:10": [(190, 191)],
+    "in the first 30 seconds after 2:10": [(130, 160)],
+    "for a minute before 2:10": [(70, 130)],
+    "past 5 minutes ago": [(270, 330)],
     "two minutes ago": [(468, 492)],
     "twenty-five seconds ago": [(572.5, 577.5)],
     "at the beginning": [(0, 30)],
@@ -91,6 +94,7 @@ NO_TIME = [
     "20 minutes ago",  # nothing was seen then
     "what is happening now?",
     "what was seen on day two?",
+    "at 1234567890123 s",
     "",
 ]
 ON_THE_CLOCK: dict[str, list[tuple[float, float]]] = {

@@ -15,6 +15,7 @@ import torch
 
 from longtake.models.loader import EMBEDDED
 from tests import checkpoints, release
+from tests.conformance import TOLERANCE
 from tests.streams import worst
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,8 +26,6 @@ RELEASES = [
 ]
 OLDEST = RELEASES[0]
 FEW = ("llava_onevision", "qwen2_5_vl")
-# Between two releases the same float32 operations may come in another order; logits of size 35.
-TOLERANCE = {torch.float32: 1e-4}
 
 
 @pytest.mark.parametrize(
@@ -61,4 +60,4 @@ def test_the_laws_hold_and_streams_become_the_same_at(
         there = torch.load(written / f"{name}.pt")
         here = release.become(EMBEDDED if name == EMBEDDED else str(written / name))
         for what in ("embeds", "logits"):
-            assert worst(here[what], there[what]) <= TOLERANCE[torch.float32], (name, what)
+            assert worst(here[what], there[what]) <= TOLERANCE, (name, what)

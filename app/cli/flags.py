@@ -181,6 +181,8 @@ _KEYS = {
     "model": "model",
     "device": "device",
     "dtype": "dtype",
+    "quantize": "quantize",
+    "max_pixels": "max_pixels",
     "mode": "take.mode",
     "select": "take.select",
     "recall": "take.recall",

@@ -110,6 +110,15 @@ def _range(match: re.Match[str], as_of_s: float) -> list[Span]:
     return _from_to(read_time(first, as_of_s), read_time(last, as_of_s))
 
 
+@_phrase(
+    rf"\b(?:first|last|next|for|within(?:\s+the)?|(?:in|during)\s+the)\s+"
+    rf"(?P<length>{LENGTH})\s+(?P<side>before|after)\s+(?P<time>{_TIME})"
+)
+def _stretch(match: re.Match[str], as_of_s: float) -> list[Span]:
+    length_s = read_length(match["length"])
+    return _beside(read_time(match["time"], as_of_s), match["side"], length_s)
+
+
 @_phrase(rf"(?P<length>{LENGTH})\s+(?P<side>before|after)\s+(?P<time>{_TIME})")
 def _offset(match: re.Match[str], as_of_s: float) -> list[Span]:
     time = read_time(match["time"], as_of_s)
@@ -123,8 +132,7 @@ def _offset(match: re.Match[str], as_of_s: float) -> list[Span]:
 def _near(match: re.Match[str], as_of_s: float) -> list[Span]:
     time = read_time(match["time"], as_of_s)
     near_s = CLOCK_NEAR_S if time is not None and time.of_day else NEAR_S
-    is_after = match["side"].lower() == "after"
-    return _widened(time, 0.0 if is_after else near_s, near_s if is_after else 0.0)
+    return _beside(time, match["side"], near_s)
 
 
 @_phrase(
@@ -148,16 +156,6 @@ def _before(match: re.Match[str], as_of_s: float) -> list[Span]:
     return [] if time is None else _from_to(Time(0.0, time.of_day), time)
 
 
-@_phrase(rf"\b(?:first|opening|initial)\s+(?P<length>{SPELL})")
-def _first(match: re.Match[str], as_of_s: float) -> list[Span]:
-    return [Span(0.0, read_length(match["length"]))]
-
-
-@_phrase(rf"\b(?:last|past|previous|final|closing)\s+(?P<length>{SPELL})")
-def _last(match: re.Match[str], as_of_s: float) -> list[Span]:
-    return [Span(max(0.0, as_of_s - read_length(match["length"])), _just_behind(as_of_s))]
-
-
 @_phrase(rf"(?P<ago>{AGO})")
 def _ago(match: re.Match[str], as_of_s: float) -> list[Span]:
     time = read_time(match["ago"], as_of_s)
@@ -166,6 +164,16 @@ def _ago(match: re.Match[str], as_of_s: float) -> list[Span]:
     slack_s = max(INSTANT_S, AGO_SHARE * (as_of_s - time.at_s))
     end_s = min(time.at_s + slack_s, _just_behind(as_of_s))
     return [Span(max(0.0, time.at_s - slack_s), end_s)]
+
+
+@_phrase(rf"\b(?:first|opening|initial)\s+(?P<length>{SPELL})")
+def _first(match: re.Match[str], as_of_s: float) -> list[Span]:
+    return [Span(0.0, read_length(match["length"]))]
+
+
+@_phrase(rf"\b(?:last|past|previous|final|closing)\s+(?P<length>{SPELL})")
+def _last(match: re.Match[str], as_of_s: float) -> list[Span]:
+    return [Span(max(0.0, as_of_s - read_length(match["length"])), _just_behind(as_of_s))]
 
 
 @_phrase(rf"\b(?:at|in|near|towards?)\s+{BEGINNING}")
@@ -214,6 +222,11 @@ def _widened(time: Time | None, before_s: float, behind_s: float) -> list[Span]:
     if time is None:
         return []
     return [Span(max(0.0, time.at_s - before_s), time.at_s + behind_s, time.of_day)]
+
+
+def _beside(time: Time | None, side: str, length_s: float) -> list[Span]:
+    is_after = side.lower() == "after"
+    return _widened(time, 0.0 if is_after else length_s, length_s if is_after else 0.0)
 
 
 def _edge_s(as_of_s: float) -> float:

@@ -27,7 +27,7 @@ def _one_of(words: list[str]) -> str:
 
 
 _ALONE = r"(?<![\w.:,-])"  # a number that is no part of a longer one
-_DIGITS = rf"{_ALONE}\d+(?:\.\d+)?"
+_DIGITS = rf"{_ALONE}\d{{1,6}}(?:\.\d{{1,3}})?"
 _WORD = rf"{_ALONE}(?:{_one_of([word for word in _WORDS if word not in ('a', 'an')])})"
 _END = r"(?![\w'-])"
 AMOUNT = rf"(?:{_DIGITS}|{_WORD})"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from longtake.engine import Engine as Engine
     from longtake.engine import open as open
     from longtake.inbox import Pushed as Pushed
+    from longtake.narration.narration import Line as Line
+    from longtake.narration.narration import Narration as Narration
     from longtake.take import Take as Take
 
 __version__ = "0.1.0"
@@ -25,13 +27,25 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "longtake.answer",
     "Engine": "longtake.engine",
+    "Line": "longtake.narration.narration",
     "Moment": "longtake.answer",
+    "Narration": "longtake.narration.narration",
     "Pushed": "longtake.inbox",
     "Take": "longtake.take",
     "open": "longtake.engine",
 }
 
-__all__ = ["Answer", "Engine", "Moment", "Pushed", "Take", "__version__", "open"]
+__all__ = [
+    "Answer",
+    "Engine",
+    "Line",
+    "Moment",
+    "Narration",
+    "Pushed",
+    "Take",
+    "__version__",
+    "open",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -30,6 +30,8 @@ class Template:
 
     def __init__(self, tokenizer: Any, video_text: str) -> None:
         self._tokenizer, self._video_text = tokenizer, video_text
+        added = tokenizer.added_tokens_decoder.values()
+        self._special = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
         if not tokenizer.chat_template:
             raise ModelError("the tokenizer has no chat template: add chat_template.jinja")
         before, after = self.around_video(self._written([("user", _PROBE)]))
@@ -75,7 +77,7 @@ class Template:
 
     def plain(self, text: str) -> str:
         """Users' words must not open or close turns of the template."""
-        for token in self._tokenizer.all_special_tokens:
+        for token in self._special:
             text = text.replace(token, " ")
         return text.strip()
 

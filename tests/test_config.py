@@ -422,6 +422,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "take.recall": st.sampled_from(["model", "model,recent:2", "uniform:4"]),
     "take.window_s": POSITIVE,
     "decoding.temperature": POSITIVE,
+    "decoding.repetition_penalty": POSITIVE,
     "decoding.top_p": st.floats(0, 1, exclude_min=True),
 }
 

@@ -300,6 +300,20 @@ def test_smolvlm_writes_videos_with_its_processors_template(adapters: Any) -> No
             assert ours == theirs
 
 
+def test_smolvlms_question_stands_behind_the_conclusion(adapters: Any) -> None:
+    adapter = adapters["smolvlm"]
+    tokenizer = adapter.template._tokenizer
+    prompt = adapter.prompt(QUESTION, [("and before?", "a cup <image> of tea")])
+    written = tokenizer.decode(prompt.ids)
+    assert written == (
+        "\n\nand before?<end_of_utterance>\nAssistant: a cup   of tea<end_of_utterance>\n"
+        f"User: {QUESTION}<end_of_utterance>\nAssistant:"
+    )
+    assert tokenizer.decode(prompt.ids[prompt.asked]) == QUESTION
+    alone = adapter.prompt(QUESTION)
+    assert tokenizer.decode(alone.ids[alone.asked]) == QUESTION
+
+
 @torch.no_grad()
 def test_grey_frames_are_not_taken_for_padding(folders: Any, tmp_path: Path) -> None:
     """Where the mean is a grey, such a frame is zero throughout, and the model drops zeros."""

@@ -18,7 +18,7 @@ from longtake.cli.common import say
 from longtake.cli.names import shown
 from longtake.cli.show import as_json
 from longtake.cli.subtitles import VTT_HEAD, srt_cue, vtt_cue
-from longtake.cli.watching import Watched, _progress, _tell, check_sources, opened
+from longtake.cli.watching import Watched, progress, tell, check_sources, opened
 from longtake.modes.streamingvlm import LINE
 from longtake.narration.narration import Line, Narration
 from longtake.narration.telling import Telling
@@ -177,7 +177,7 @@ def _narrate(
     if watch.is_known:
         say(f"{watch.address}: seen before; there is nothing new in it to narrate")
     else:
-        _tell(watch)
+        tell(watch)
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def _bar(watch: Watch, take: Take, number: str, show: Shown) -> Iterator[Callabl
     if show.is_on_terminal:
         yield lambda: None
         return
-    with _progress(watch, take, number) as look:
+    with progress(watch, take, number) as look:
         yield look
 
 

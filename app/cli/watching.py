@@ -136,7 +136,7 @@ def _watch(take: Take, address: str, start_s: float, stop_s: float | None, numbe
     begun = time.monotonic()
     watch = take.watch(address, start_s=start_s, stop_s=stop_s)
     try:
-        with _progress(watch, take, number) as show:
+        with progress(watch, take, number) as show:
             while not watch.is_seen():
                 show()
                 watch.is_seen(_LOOK_S)
@@ -144,7 +144,7 @@ def _watch(take: Take, address: str, start_s: float, stop_s: float | None, numbe
         say(f"{watch.address}: seen to {clock(_seen_s(watch, take))}")
         raise
     watch.wait()
-    _tell(watch)
+    tell(watch)
     return Watched(watch, time.monotonic() - begun)
 
 
@@ -152,7 +152,7 @@ def _seen_s(watch: Watch, take: Take) -> float:
     return max(0.0, take.stats().newest_s - watch.offset_s)
 
 
-def _tell(watch: Watch) -> None:
+def tell(watch: Watch) -> None:
     report = watch.report
     if watch.is_known:
         say(f"{watch.address}: seen before; answering from memory")
@@ -165,7 +165,7 @@ def _tell(watch: Watch) -> None:
 
 
 @contextmanager
-def _progress(watch: Watch, take: Take, number: str) -> Iterator[Callable[[], None]]:
+def progress(watch: Watch, take: Take, number: str) -> Iterator[Callable[[], None]]:
     """A bar on stderr where that is a terminal; nothing elsewhere."""
     if common().quiet or not sys.stderr.isatty():
         yield lambda: None

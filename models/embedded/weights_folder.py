@@ -7,8 +7,11 @@ Config, safetensors in bf16, tokenizer with its chat template, preprocessing, an
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+from safetensors import safe_open
+from safetensors.torch import save_file
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from longtake.models.embedded import language
@@ -44,6 +47,20 @@ RECIPE = {
 def write_folder(model: LlavaOnevisionForConditionalGeneration, folder: Path) -> None:
     """Write everything that loading needs into ``folder``; the model becomes bf16."""
     model.bfloat16().save_pretrained(folder)
+    _name_as_published(folder / "model.safetensors")
     language.tokenizer().save_pretrained(folder)
     for name, content in (("preprocessor_config", PREPROCESSING), ("longtake", RECIPE)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _name_as_published(weights: Path) -> None:
+    """Call the tensors of the vision tower as published checkpoints of this family do: newer
+    transformers leave a level out of their names, which older ones do not find then."""
+    published = re.compile(r"^vision_tower\.(?!vision_model\.)")
+    with safe_open(weights, "pt") as file:
+        tensors = {
+            published.sub("vision_tower.vision_model.", name): file.get_tensor(name)
+            for name in file.keys()
+        }
+        metadata = file.metadata()
+    save_file(tensors, weights, metadata=metadata)

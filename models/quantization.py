@@ -1,7 +1,7 @@
 """Fewer bits a weight: bitsandbytes while loading, or as the checkpoint already has it.
 
-4 bit is NormalFloat (QLoRA, arXiv 2305.14314), 8 bit LLM.int8 (2208.07339); both compute in the
-model's dtype.  Which modules stay as they are is transformers' choice: embeddings and the head.
+4 bit is NormalFloat (QLoRA, arXiv 2305.14314), 8 bit LLM.int8 (2208.07339).  Which modules stay as
+they are is transformers' choice: embeddings and the head, not the vision tower.
 Keys and values are not quantised here.
 """
 
@@ -49,6 +49,8 @@ def options(quantize: str, own: str | None, dtype: torch.dtype, place: torch.dev
             f"is quantised already ({own}): leave --quantize out, or take the checkpoint that it "
             "was made from"
         )
+    # With 8 bit it would tell of its casts to float16 at every product
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if quantize == NONE:
         return {} if own is None else {"device_map": _map(own, place)}
     missing = [name for name in _NEEDED if not is_there(name)]
@@ -67,8 +69,6 @@ def options(quantize: str, own: str | None, dtype: torch.dtype, place: torch.dev
     if quantize == "4bit":
         chosen = make(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     else:
-        # It would tell of its casts to float16 at every product
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         chosen = make(load_in_8bit=True)
     return {"quantization_config": chosen, "device_map": {"": place}}
 

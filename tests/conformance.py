@@ -131,8 +131,22 @@ def text_part(adapter: Any, ids: Tensor) -> dense.Part:
 @torch.no_grad()
 def plain_logits(plain: Any, parts: Sequence[dense.Part]) -> Tensor:
     """``[T of all, V]`` of the unmodified model over all parts, one behind the other."""
-    hidden = plain.get_decoder()(use_cache=False, **plain_inputs(parts, plain.dtype))[0]
+    tokens = sum(len(part.embeds) for part in parts)
+    hidden = plain.get_decoder()(
+        use_cache=False,
+        attention_mask=added_mask(torch.ones(tokens, tokens).tril() > 0, plain.dtype),
+        **plain_inputs(parts, plain.dtype),
+    )[0]
     return plain.get_output_embeddings()(hidden)[0]
+
+
+def added_mask(visible: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Bool ``[T, N]`` as transformers adds it to scores.
+
+    Without a mask, Qwen3-VL takes positions in pictures for packed sequences in transformers 5.0.
+    """
+    least = torch.finfo(dtype).min
+    return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, least)[None, None]
 
 
 def plain_inputs(parts: Sequence[dense.Part], dtype: torch.dtype = torch.float32) -> dict[str, Any]:

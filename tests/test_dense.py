@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests import checkpoints, dense
-from tests.conformance import load_plain, plain_inputs
+from tests.conformance import added_mask, load_plain, plain_inputs
 from tests.streams import worst
 
 FAMILIES = sorted(checkpoints.FAMILIES)
@@ -59,7 +59,9 @@ def all_before(_layer: int, part: int) -> range:
 def test_parts_that_see_all_before_are_the_plain_model(
     decoder: Any, parts: list[dense.Part]
 ) -> None:
-    plain = decoder(use_cache=False, **plain_inputs(parts))[0][0]
+    tokens = sum(len(part.embeds) for part in parts)
+    mask = added_mask(torch.ones(tokens, tokens).tril() > 0)
+    plain = decoder(use_cache=False, attention_mask=mask, **plain_inputs(parts))[0][0]
     ours = torch.cat(dense.run(decoder, parts, all_before))
     assert worst(ours, plain) <= TOLERANCE[torch.float32]
 
@@ -79,10 +81,10 @@ def test_a_view_of_part_of_the_past_is_the_plain_model_under_a_mask(
         slots = torch.cat([torch.arange(starts[i], starts[i] + lengths[i]) for i in context])
         return dense.View(seen[part], places[:, slots])
 
-    hidden = torch.ones(sum(lengths), sum(lengths)).tril() == 0
-    hidden[starts[2] : starts[3], starts[1] : starts[2]] = True
-    mask = torch.zeros(hidden.shape).masked_fill(hidden, torch.finfo(torch.float32).min)
-    plain = decoder(use_cache=False, attention_mask=mask[None, None], **plain_inputs(parts))[0][0]
+    visible = torch.ones(sum(lengths), sum(lengths)).tril() > 0
+    visible[starts[2] : starts[3], starts[1] : starts[2]] = False
+    mask = added_mask(visible)
+    plain = decoder(use_cache=False, attention_mask=mask, **plain_inputs(parts))[0][0]
     ours = torch.cat(dense.run(decoder, parts, sees))
     assert worst(ours, plain) <= TOLERANCE[torch.float32]
 

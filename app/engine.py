@@ -43,16 +43,26 @@ class Engine:
 
     Args:
         model: ``embedded``, a folder, or a hub id; or an adapter that is loaded already.
-        device, dtype: as `models.loader.load` takes them.
+        device, dtype, quantize, max_pixels: as `models.loader.load` takes them.
 
     Raises:
         ModelError: if the model cannot be used.
     """
 
     def __init__(
-        self, model: str | Adapter = "embedded", *, device: str = "auto", dtype: str = "auto"
+        self,
+        model: str | Adapter = "embedded",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str = "none",
+        max_pixels: int | None = None,
     ) -> None:
-        self.adapter = load(model, device=device, dtype=dtype) if isinstance(model, str) else model
+        if isinstance(model, str):
+            model = load(
+                model, device=device, dtype=dtype, quantize=quantize, max_pixels=max_pixels
+            )
+        self.adapter = model
         self._jobs: deque[Callable[[], None]] = deque()
         self._takes: deque[Take] = deque()
         self._changed = threading.Condition()
@@ -242,6 +252,8 @@ def open(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    quantize: str = "none",
+    max_pixels: int | None = None,
     config: TakeConfig | None = None,
     **changes: object,
 ) -> Take:
@@ -255,7 +267,7 @@ def open(
         ModelError, OSError: as `Engine` and `Engine.open`.
     """
     settled = replace(config or TakeConfig(), **changes)  # type: ignore[arg-type]
-    engine = Engine(model, device=device, dtype=dtype)
+    engine = Engine(model, device=device, dtype=dtype, quantize=quantize, max_pixels=max_pixels)
     try:
         take = engine.open(memory, settled)
     except BaseException:

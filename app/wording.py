@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from longtake.out_of_memory import explain, ran_out
 from longtake.streaming.errors import redact
 
 
 def one_line(error: BaseException) -> str:
     """What an error says, on one line and without credentials."""
-    text = str(error)
+    text = explain(error) if ran_out(error) else str(error)
     if isinstance(error, OSError) and error.strerror is not None:  # without its number
         where = "" if error.filename is None else f"{error.filename}: "
         text = f"{where}{error.strerror}"

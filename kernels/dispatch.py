@@ -40,7 +40,9 @@ class Choice:
 
 
 _CHOICES: Mapping[tuple[str, str], Choice] = {
-    ("attend", "cpu"): Choice("attend", "sdpa", "the library's own, half the time of plain products"),
+    ("attend", "cpu"): Choice(
+        "attend", "sdpa", "the library's own, half the time of plain products"
+    ),
     ("attend", "cuda"): Choice("attend", "sdpa", "the library's own; not measured yet"),
     ("score_chunks", "cpu"): Choice("score_chunks", "by_layer", "a batch of one column is slower"),
     ("score_chunks", "cuda"): Choice("score_chunks", "batched", "one launch for all layers"),

@@ -6,7 +6,6 @@ Times are in benchmarks/engine_overhead.py.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest

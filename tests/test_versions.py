@@ -46,7 +46,7 @@ def test_the_laws_hold_and_streams_become_the_same_at(
         pytest.skip(f"transformers {version} is not in {packages}: scripts/versions --all")
     written.mkdir()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["tests/release.py", "tests/test_laws.py"]
+    command += ["tests/release.py", "tests/test_dense.py", "tests/test_laws.py"]
     command += ["-k", " or ".join(("release", *families))]
     done = subprocess.run(
         command,

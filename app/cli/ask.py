@@ -45,6 +45,8 @@ def ask(
     ] = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,
+    quantize: flags.QuantizeOption = None,
+    max_pixels: flags.MaxPixelsOption = None,
     as_json: flags.JsonOption = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="one JSON object a line, as answers come")
@@ -84,6 +86,8 @@ def ask(
                 model=model,
                 device=device,
                 dtype=dtype,
+                quantize=quantize,
+                max_pixels=max_pixels,
                 fps=fps,
                 window=window,
                 top_k=top_k,

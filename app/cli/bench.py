@@ -166,4 +166,4 @@ def _settled(model: str | None, device: str | None, dtype: str | None) -> Model:
     from longtake.bench.model import Model
 
     found = flags.settings({"model": model, "device": device, "dtype": dtype})
-    return Model(found.model, found.device, found.dtype)
+    return Model(found.model, found.device, found.dtype, found.quantize, found.max_pixels)

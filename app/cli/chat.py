@@ -35,6 +35,8 @@ def chat(
     seed: flags.SeedOption = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,
+    quantize: flags.QuantizeOption = None,
+    max_pixels: flags.MaxPixelsOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="one JSON object a line for each question")
     ] = False,
@@ -61,6 +63,8 @@ def chat(
                 model=model,
                 device=device,
                 dtype=dtype,
+                quantize=quantize,
+                max_pixels=max_pixels,
                 fps=fps,
                 window=window,
                 top_k=top_k,

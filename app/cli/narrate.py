@@ -59,6 +59,8 @@ def narrate(
     seed: flags.SeedOption = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,
+    quantize: flags.QuantizeOption = None,
+    max_pixels: flags.MaxPixelsOption = None,
     as_json: flags.JsonOption = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="one JSON object a line, as lines are spoken")
@@ -93,6 +95,8 @@ def narrate(
                 mode=mode,
                 device=device,
                 dtype=dtype,
+                quantize=quantize,
+                max_pixels=max_pixels,
                 fps=fps,
                 window=window,
                 ram_bytes=ram_bytes,

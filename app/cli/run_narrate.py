@@ -18,7 +18,7 @@ from longtake.cli.common import say
 from longtake.cli.names import shown
 from longtake.cli.show import as_json
 from longtake.cli.subtitles import VTT_HEAD, srt_cue, vtt_cue
-from longtake.cli.watching import Watched, progress, tell, check_sources, opened
+from longtake.cli.watching import Watched, check_sources, opened, progress, tell
 from longtake.modes.streamingvlm import LINE
 from longtake.narration.narration import Line, Narration
 from longtake.narration.telling import Telling

@@ -50,7 +50,13 @@ def opened(
         may_only_read: nothing will be watched: a memory that cannot be written will do.
     """
     begun = time.monotonic()
-    with Engine(settings.model, device=settings.device, dtype=settings.dtype) as engine:
+    with Engine(
+        settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
+        max_pixels=settings.max_pixels,
+    ) as engine:
         adapter = engine.adapter
         _log.info(
             "%s (%s) on %s in %s, loaded in %.1f s",

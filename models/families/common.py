@@ -22,6 +22,7 @@ from longtake.models.pixels import read_preprocessing
 from longtake.models.positions import Rotary, text_positions
 from longtake.models.recipe import Recipe
 from longtake.models.template import Template
+from longtake.models.trained import trained_tokens
 
 Encode = Callable[[str], list[int]]  # text -> token ids, nothing added
 
@@ -150,7 +151,7 @@ def decoder_shape(config: Any, axes: int) -> DecoderShape:
         kv_heads=config.num_key_value_heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         axes=axes,
-        trained_tokens=config.max_position_embeddings,
+        trained_tokens=trained_tokens(config),
     )
 
 

@@ -27,7 +27,6 @@ from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, TOLERANCE, VARIANTS,
 from tests.streams import ONE_TOKEN, Listening, Tracked
 
 FAMILIES = sorted(checkpoints.FAMILIES)
-FEW = ("llava_onevision", "qwen2_5_vl")  # 1-D and M-RoPE: variants of the others are `long`
 OF_VARYING_STEPS = ("internvl", "qwen3_vl")  # their words hold numbers
 Write = Callable[..., Path]
 
@@ -131,9 +130,7 @@ def test_greedy_answers_from_recall_are_the_dense_passes(twins: Twins) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize(
-    "family", [f if f in FEW else pytest.param(f, marks=pytest.mark.long) for f in FAMILIES]
-)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_scaled_positions_and_other_heads_change_no_law(
     write: Write, family: str, variant: str, tmp_path: Path
 ) -> None:

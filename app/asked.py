@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from longtake import scope
 from longtake.models.decode import Decoding
+from longtake.settings import SELECTIONS
 
 if TYPE_CHECKING:
     from longtake.strategies.parse import Plan
@@ -31,3 +32,15 @@ class Asked:
     select: Select | None = None
     with_window: bool = True  # False: the newest part of the stream stays out of the context
     received_s: float = 0.0  # session time of the newest frame that had come when it was asked
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise ValueError("the question is empty: ask something")
+        if any("\ud800" <= letter <= "\udfff" for letter in self.question):  # odd bytes in Python
+            raise ValueError("the question holds bytes that are no UTF-8: type it as text")
+        if self.select_by is not None and self.select_by not in SELECTIONS:
+            raise ValueError(f"select_by={self.select_by!r}: must be {' or '.join(SELECTIONS)}")
+        for name in ("top_k", "recall_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,35 +29,15 @@ from longtake.narration.rules import RATIO, THRESHOLD
 from longtake.narration.telling import REQUEST, Telling
 from longtake.scope import When
 from longtake.session import Session
-from longtake.settings import SELECTIONS, Pace
-from longtake.strategies.base import MODEL
-from longtake.strategies.parse import Plan, plan
+from longtake.settings import Pace
+from longtake.stats import TakeStats
+from longtake.strategies.plans import Plans
 from longtake.streaming.frame import Frame
 from longtake.watch import Watch
 
 if TYPE_CHECKING:
     from longtake.engine import Engine
     from longtake.memory.store import Store
-
-
-_MOST_PLANS = 4  # of recall that a take remembers; the oldest is forgotten
-
-
-@dataclass(frozen=True, slots=True)
-class TakeStats:
-    """A take at one moment."""
-
-    frames: int  # seen by the model
-    chunks: int
-    newest_s: float
-    waiting: int  # frames in the mailbox
-    dropped: Mapping[str, int]  # frames that were not seen, by reason
-    window_tokens: int
-    device_bytes: int  # sink and window
-    index_bytes: int  # search vectors, in RAM
-    ram_bytes: int
-    disk_bytes: int
-    corrupt: int  # reads of chunks whose bytes had changed or are gone
 
 
 class Take:
@@ -82,7 +61,7 @@ class Take:
         self._has_ended = threading.Event()
         self._dialogues = Dialogues()
         self._narrating = Narrating(session)
-        self._plans: dict[str, Plan] = {}  # by their text
+        self._plans = Plans(session.config.recall, str(session.adapter.device))
 
     # ---------------------------------------------------------------- frames come in
 
@@ -230,16 +209,6 @@ class Take:
             Busy: if too many questions wait already.
         """
         self._check_open()
-        if not question.strip():
-            raise ValueError("the question is empty: ask something")
-        if any("\ud800" <= letter <= "\udfff" for letter in question):  # as Python keeps odd bytes
-            raise ValueError("the question holds bytes that are no UTF-8: type it as text")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k={top_k}: must be at least 1")
-        if select_by is not None and select_by not in SELECTIONS:
-            raise ValueError(f"select_by={select_by!r}: must be {' or '.join(SELECTIONS)}")
-        if recall_tokens is not None and recall_tokens < 1:
-            raise ValueError(f"recall_tokens={recall_tokens}: must be at least 1")
         if deadline_s is not None and not deadline_s >= 0:
             raise ValueError(f"deadline_s={deadline_s}: must be 0 s or more")
         asked = Asked(
@@ -249,8 +218,10 @@ class Take:
             top_k=top_k,
             decoding=decoding,
             select_by=select_by,
-            plan=self._plan(recall),
-            recall_tokens=recall_tokens or self._session.config.recall_tokens,
+            plan=self._plans.find(recall),
+            recall_tokens=(
+                self._session.config.recall_tokens if recall_tokens is None else recall_tokens
+            ),
             select=select,
             with_window=with_window,
             received_s=max(0.0, self._newest_received_s()),
@@ -264,21 +235,7 @@ class Take:
         Raises:
             ModelError: if a text-image model of it cannot be used.
         """
-        own = self._plan(None)
-        if own is not None:
-            own.prepare()
-
-    def _plan(self, recall: str | None) -> Plan | None:
-        """Plans are kept: their strategies remember what they learned about chunks."""
-        text = recall or self._session.config.recall
-        if text == MODEL:
-            return None
-        with self._lock:
-            if text not in self._plans:
-                self._plans[text] = plan(text, device=str(self._session.adapter.device))
-                while len(self._plans) > _MOST_PLANS:
-                    self._plans.pop(next(iter(self._plans)))
-            return self._plans[text]
+        self._plans.prepare()
 
     # ---------------------------------------------------------------- lines
 

@@ -62,6 +62,11 @@ class Twins:
     def decoder(self) -> Any:
         return self.plain.get_decoder()
 
+    @property
+    def tolerance(self) -> float:
+        """Of the greatest difference of a logit, in float32."""
+        return TOLERANCE
+
 
 @dataclass(frozen=True, eq=False)
 class Heard:

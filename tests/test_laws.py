@@ -23,7 +23,7 @@ from longtake.models.positions import Rotary, axis_map
 from longtake.scope import When
 from longtake.settings import SELECTIONS
 from tests import checkpoints, conformance, dense, mutations, streams
-from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, TOLERANCE, VARIANTS, Twins
+from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, VARIANTS, Twins
 from tests.streams import ONE_TOKEN, Listening, Tracked
 
 FAMILIES = sorted(checkpoints.FAMILIES)
@@ -91,17 +91,17 @@ def test_every_family_is_held_to_the_laws() -> None:
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_law_1_a_window_longer_than_the_stream_is_the_plain_model(twins: Twins, count: int) -> None:
-    assert conformance.all_in_window(twins, count).worst <= TOLERANCE
+    assert conformance.all_in_window(twins, count).worst <= twins.tolerance
 
 
 @pytest.mark.parametrize("count", [9, 24])
 def test_law_2_recalling_everything_is_one_dense_pass(twins: Twins, count: int) -> None:
-    assert conformance.all_recalled(twins, count).worst <= TOLERANCE
+    assert conformance.all_recalled(twins, count).worst <= twins.tolerance
 
 
 def test_law_2_holds_for_what_comes_back_from_files(twins: Twins, tmp_path: Path) -> None:
     recalled = conformance.all_recalled(twins, 23, tmp_path / "take")
-    assert recalled.worst <= TOLERANCE
+    assert recalled.worst <= twins.tolerance
 
 
 @pytest.mark.parametrize("select_by", SELECTIONS)
@@ -110,7 +110,7 @@ def test_recall_chooses_and_lays_out_as_the_formula_says(twins: Twins, select_by
     recalled, chosen = conformance.best_recalled(twins, select_by)
     assert all(len(row) == 3 for row in chosen)
     assert len({tuple(row) for row in chosen}) > 1, "layers should differ, or this tests little"
-    assert recalled.worst <= TOLERANCE
+    assert recalled.worst <= twins.tolerance
 
 
 def test_greedy_answers_are_the_plain_models(twins: Twins) -> None:
@@ -141,7 +141,7 @@ def test_scaled_positions_and_other_heads_change_no_law(
         conformance.all_recalled(twins, 9, tmp_path / "take"),
         *(conformance.best_recalled(twins, by)[0] for by in SELECTIONS),
     ]
-    assert max(pair.worst for pair in found) <= TOLERANCE
+    assert max(pair.worst for pair in found) <= twins.tolerance
 
 
 def test_laws_hold_in_bfloat16(model: Model) -> None:
@@ -186,7 +186,7 @@ def test_how_frames_arrive_changes_nothing(
                 for frame in shown:
                     one.see([frame])
             results.append(ask(one))
-    assert streams.worst(*results) <= TOLERANCE
+    assert streams.worst(*results) <= twins.tolerance
 
 
 def test_law_5_device_bytes_and_positions_stay_bounded(adapter: Listening) -> None:
@@ -233,7 +233,7 @@ def test_law_9_a_take_split_by_a_restart_equals_the_same_unsplit(
     with streams.session(adapter, folder=tmp_path / "take") as second:
         second.see(shown[split:])
         assert second.chunks == whole.chunks
-        assert streams.worst(ask(second, top_k=3), expected) <= TOLERANCE
+        assert streams.worst(ask(second, top_k=3), expected) <= twins.tolerance
 
 
 def test_answering_at_a_time_equals_having_stopped_there(twins: Twins, adapter: Listening) -> None:
@@ -244,7 +244,7 @@ def test_answering_at_a_time_equals_having_stopped_there(twins: Twins, adapter: 
     with streams.session(adapter) as one:
         one.see(shown)
         at_15 = ask(one, top_k=2, when=When(at_s=15.0))
-        assert streams.worst(at_15, expected) <= TOLERANCE
+        assert streams.worst(at_15, expected) <= twins.tolerance
         assert streams.worst(ask(one, top_k=2), expected) > 1e-2
 
 
@@ -277,7 +277,7 @@ def test_a_mistake_would_be_noticed(twins: Twins, mistake: str) -> None:
     apart = mutations.MISTAKES[mistake](twins)
     can_be_made = twins.adapter.family in mutations.ONLY_FOR.get(mistake, FAMILIES)
     assert (apart is not None) == can_be_made
-    assert apart is None or apart > mutations.LEAST * TOLERANCE
+    assert apart is None or apart > mutations.LEAST * twins.tolerance
 
 
 def test_models_that_turn_otherwise_are_refused(

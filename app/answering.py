@@ -15,8 +15,8 @@ from longtake import scope
 from longtake.answer import Answer, Timings
 from longtake.asked import Asked
 from longtake.models.decode import Chooser
-from longtake.recalling import next_logits
 from longtake.session import Session
+from longtake.turns import next_logits
 
 Clock = Callable[[], float]
 
@@ -52,7 +52,7 @@ def answer(
     while len(ids) < decoding.max_tokens and not is_over():
         with torch.inference_mode():
             if logits is None:
-                logits = next_logits(session, laid.turn, following)
+                logits = next_logits(adapter, laid.turn, following)
             token = chooser.choose(logits)
         if not ids:
             first_token = clock()
@@ -87,10 +87,11 @@ def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:
     if not asked.dialogue or not pace.dialogue_tokens:
         return []
     alone = len(adapter.prompt(asked.question).ids)
-    recalled = min(asked.top_k or pace.top_k, session.chunks) * adapter.step_tokens
     spoken = (asked.decoding or session.config.decoding).max_tokens
-    sink = session.window.sink.positions.shape[1]
-    used = sink + recalled + pace.window_tokens + alone + spoken
+    used = session.window.sink.tokens + _recalled_tokens(session, asked) + alone + spoken
+    if session.mode.reach.with_window and asked.with_window:
+        at_now = asked.when.at_s is None
+        used += session.window.tokens if at_now else session.pace.window_tokens
     most = min(pace.dialogue_tokens, adapter.shape.trained_tokens - used)
     kept: list[tuple[str, str]] = []
     for turn in reversed(asked.dialogue):
@@ -99,3 +100,13 @@ def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:
             break
         kept = longer
     return kept
+
+
+def _recalled_tokens(session: Session, asked: Asked) -> int:
+    """The most that may come back in a layer."""
+    if not session.mode.reach.recalls:
+        return 0
+    top_k, plan = asked.top_k or session.pace.top_k, asked.plan
+    chosen = top_k if plan is None else plan.most(top_k)  # of all who choose
+    tokens = min(chosen, session.chunks) * session.adapter.step_tokens
+    return tokens if asked.recall_tokens is None else min(tokens, asked.recall_tokens)

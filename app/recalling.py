@@ -24,12 +24,13 @@ from longtake import scope
 from longtake.answer import Moment
 from longtake.memory.chunk import summarize
 from longtake.memory.index import best_of
-from longtake.memory.layout import Segment
+from longtake.memory.layout import Segment, extent
 from longtake.memory.recall import BlindQuery, asked_share, mean_query, peaks, shares
 from longtake.memory.turn import Turn
 from longtake.models.base import Prompt
 from longtake.strategies.base import Candidates as Offered
 from longtake.strategies.union import fill
+from longtake.turns import put_words
 
 if TYPE_CHECKING:
     from longtake.asked import Asked
@@ -75,12 +76,12 @@ class Candidates:
 
     def __init__(self, session: Session, first: int, last: int, window: Window) -> None:
         self._index, self._span = session.index, (first, last)
-        live = [(number, summarize(s.keys).cpu()) for number, s in window if s is not None]
+        live = [(number, summarize(s.keys)) for number, s in window if s is not None]
         numbers = torch.tensor([number for number, _ in live], dtype=torch.int64)
         archived = session.index.numbers(*self._span)
         self.archived = len(archived)
         self.numbers = torch.cat([archived, numbers])  # int64 [N], rising
-        self._live = torch.stack([v for _, v in live], 1) if live else None  # [L, n, W]
+        self._live = torch.stack([v for _, v in live], 1).cpu() if live else None  # [L, n, W]
 
     def scores(self, query: Tensor) -> Tensor:
         """Float32 ``[L, N]`` for ``[L, W]``."""
@@ -116,6 +117,7 @@ class Recalling:
             known.first if reach.recalls else known.last
         )  # none: nothing archived is a candidate
         self._candidates = candidates = Candidates(session, first, known.last, window)
+        self._live = {number: segment for number, segment in window if segment is not None}
         self._in_context = window if reach.with_window else []
         self._fixed = fixed
         self._recallable = len(candidates.numbers) if reach.recalls_window else candidates.archived
@@ -152,7 +154,6 @@ class Recalling:
             self._room(len(self._prompt.ids)),
             sizes.axes,
         )
-        self._check_length(turn)
         return Laid(turn, self._evidence(scores), self._coverage, self._chosen)
 
     def _choose_blind(self, blind: Tensor, scores: Tensor) -> list[list[int]]:
@@ -186,8 +187,7 @@ class Recalling:
             self._room(max(len(ids), len(self._prompt.ids))),
             choose=choose,
         )
-        hidden = forward(session, turn, ids)
-        self._check_length(turn)
+        hidden = put_words(adapter, turn, ids)
         evidence = self._evidence(torch.stack(scores))
         if is_prompt:
             logits = adapter.logits(hidden[-1:])[0]
@@ -211,7 +211,7 @@ class Recalling:
         budget = self._asked.recall_tokens
         if not self._offers and budget is None:
             return sorted(ranked)
-        return fill([ranked, *self._offers], lambda n: self._session.info(n).tokens, budget)
+        return fill([ranked, *self._offers], lambda n: self._known.info(n).tokens, budget)
 
     @property
     def _offers(self) -> Sequence[Sequence[int]]:
@@ -221,7 +221,7 @@ class Recalling:
             numbers = self._candidates.numbers[: self._recallable].tolist()
             offered = Offered(
                 self._asked.question,
-                [session.info(number) for number in numbers] if plan and plan.strategies else [],
+                [self._known.info(number) for number in numbers] if plan else [],
                 self._asked.top_k or session.pace.top_k,
                 self._known.as_of_s,
                 session.thumbnail,
@@ -234,16 +234,20 @@ class Recalling:
         session = self._session
         self._chosen.append(numbers)
         if self._fixed is not None:
-            return [of_layer(segment, layer) for segment in self._fixed]
-        segments = [of_layer(session.window.sink, layer)]
+            return [segment.layer(layer) for segment in self._fixed]
+        segments = [session.window.sink.layer(layer)]
         self._wanted += len(numbers) + len(self._in_context)
         for number in numbers:
+            if number in self._live:
+                segments.append(self._live[number].layer(layer))
+                continue
             try:
                 segments.append(session.layer(number, layer))
             except (LookupError, OSError):  # told by the coverage
                 continue
-        segments += [of_layer(s, layer) for _, s in self._in_context if s is not None]
+        segments += [s.layer(layer) for _, s in self._in_context if s is not None]
         self._arrived += len(segments) - 1
+        self._check_length(segments)
         return segments
 
     @property
@@ -255,19 +259,20 @@ class Recalling:
         return prompt_tokens + decoding.max_tokens
 
     def _most_tokens(self) -> int:
-        """A bound of a layer's context, before it is known."""
-        step = self._session.adapter.step_tokens
+        """A bound of a layer's context, before it is known: the largest of what may be chosen."""
+        sizes = [self._known.info(n).tokens for n in self._candidates.numbers.tolist()]
         chosen = min(self._top_k, self._recallable) + sum(map(len, self._offers))
-        live = sum(s.positions.shape[1] for _, s in self._in_context if s is not None)
-        return self._session.window.sink.positions.shape[1] + chosen * step + live
+        largest = sorted(sizes[: self._recallable], reverse=True)[:chosen]
+        live = sum(s.tokens for _, s in self._in_context if s is not None)
+        return self._session.window.sink.tokens + sum(largest) + live
 
-    def _check_length(self, turn: Turn) -> None:
+    def _check_length(self, segments: Sequence[Segment]) -> None:
         trained = self._session.adapter.shape.trained_tokens
         room = self._room(len(self._prompt.ids))
-        if turn.next_position - turn.own_tokens + room > trained:
+        if sum(extent(s.positions) for s in segments) + room > trained:
             raise ValueError(
-                f"{turn.context_tokens} tokens of context and {room} of question and answer: "
-                f"the model was trained for {trained}. Lower --top-k or --window"
+                f"{sum(s.tokens for s in segments)} tokens of context and {room} of question and "
+                f"answer: the model was trained for {trained}. Lower --top-k or --window"
             )
 
     def _evidence(self, scores: Tensor) -> tuple[Moment, ...]:
@@ -285,28 +290,10 @@ def blind_vectors(session: Session, prompt: Prompt) -> Tensor:
     adapter, sizes = session.adapter, session.adapter.shape
     words = int(prompt.asked.nonzero()[-1]) + 1
     listener = BlindQuery(prompt.asked[:words], sizes.layers, sizes.kv_heads)
-    sink = [[of_layer(session.window.sink, layer)] for layer in range(sizes.layers)]
-    turn = Turn.over(adapter.rotary, sink, words, sizes.axes, listener)
-    forward(session, turn, prompt.ids[:words])
+    sink = [session.window.sink.layer(layer) for layer in range(sizes.layers)]
+    turn = Turn.over(adapter.rotary, [[s] for s in sink], words, sizes.axes, listener)
+    put_words(adapter, turn, prompt.ids[:words])
     return listener.vectors().cpu()
-
-
-def forward(session: Session, turn: Turn, ids: Tensor) -> Tensor:
-    """Put words behind the turn; hidden ``[T, C]``."""
-    adapter = session.adapter
-    turn.begin(len(ids))
-    hidden = adapter.decode_step(adapter.embed(ids), turn, {})
-    turn.commit()
-    return hidden
-
-
-def next_logits(session: Session, turn: Turn, ids: Tensor) -> Tensor:
-    """Put words behind the turn; logits ``[V]`` of what follows them."""
-    return session.adapter.logits(forward(session, turn, ids)[-1:])[0]
-
-
-def of_layer(segment: Segment, layer: int) -> Segment:
-    return Segment(segment.keys[layer], segment.values[layer], segment.positions)
 
 
 def _moment(session: Session, first: int, last: int, score: float) -> Moment:

@@ -40,6 +40,10 @@ class Scope:
     last: int
     window: tuple[ChunkInfo, ...]
     as_of_s: float
+    past: Sequence[ChunkInfo] = ()  # all that was known then, by number
+
+    def info(self, number: int) -> ChunkInfo:
+        return self.past[number - self.past[0].number]
 
 
 def settle(when: When, past: Sequence[ChunkInfo], live: int, shape: WindowShape) -> Scope:
@@ -67,4 +71,4 @@ def settle(when: When, past: Sequence[ChunkInfo], live: int, shape: WindowShape)
         last = max(first, min(last, bisect_right(starts, end)))
         window = [info for info in window if info.end_s >= begin and info.start_s <= end]
     as_of_s = past[known - 1].end_s if known else 0.0
-    return Scope(first, last, tuple(window), as_of_s)
+    return Scope(first, last, tuple(window), as_of_s, past[:known])

@@ -19,7 +19,6 @@ from longtake.memory.store import Store
 from longtake.models.base import Adapter, Image, Step
 from longtake.modes import find_mode
 from longtake.modes.base import Held, window_shape
-from longtake.recalling import of_layer
 from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
 
@@ -195,10 +194,7 @@ class Session:
         return Segment(chunk.keys.to(device), chunk.values.to(device), chunk.positions)
 
     def layer(self, number: int, layer: int) -> Segment:
-        """One layer of a chunk, on the device.  Raises like `segment`."""
-        live = self.window.infos
-        if live and number >= live[0].number:
-            return of_layer(self.segment(number), layer)
+        """One layer of an evicted chunk, on the device.  Raises like `segment`."""
         keys, values = self._store.layer(number, layer)
         positions, _ = self._store.positions(number)
         device = self.adapter.device

@@ -30,7 +30,7 @@ from transformers import DynamicCache  # noqa: E402
 from longtake.hardware import machine  # noqa: E402
 from longtake.memory.turn import Turn  # noqa: E402
 from longtake.models.loader import load  # noqa: E402
-from longtake.recalling import next_logits, of_layer  # noqa: E402
+from longtake.turns import next_logits  # noqa: E402
 from tests import checkpoints, streams  # noqa: E402
 from tests.conformance import load_plain  # noqa: E402
 
@@ -145,16 +145,14 @@ def decode(adapter: Any, shown: list[Any]) -> Callable[[], float]:
             streams.session(adapter, window_s=1e6, window_tokens=16_000) as one,
         ):
             one.see(shown)
-            layers = range(adapter.shape.layers)
             held = [one.window.sink, *one.window.segments()]
-            context = [[of_layer(s, layer) for s in held] for layer in layers]
-            turn = Turn.over(adapter.rotary, context, WORDS + TOKENS, adapter.shape.axes)
-            logits = next_logits(one, turn, torch.arange(WORDS))
+            turn = Turn.over_all(adapter.rotary, held, WORDS + TOKENS, adapter.shape.axes)
+            logits = next_logits(adapter, turn, torch.arange(WORDS))
 
             def job() -> None:
                 nonlocal logits
                 for _ in range(TOKENS):
-                    logits = next_logits(one, turn, logits.argmax()[None])
+                    logits = next_logits(adapter, turn, logits.argmax()[None])
 
             return cpu_time(job)
 

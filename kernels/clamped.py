@@ -4,8 +4,8 @@
                 = scale * far_q_i . sink_j   for a sink token that is not
     out = softmax(score where visible) v
 
-One softmax over both.  ``far_q`` is the query turned to the one far position, ``sink`` the sink's
-un-rotated keys.
+One softmax over both, in float32 whatever the inputs.  ``far_q`` is the query turned to the one
+far position, ``sink`` the sink's un-rotated keys.
 
 H query heads, G key heads (H a multiple of G), T queries, S sink tokens, N keys (the sink's S
 first), D head dimension.  Source: ReKV (arXiv 2503.00540).
@@ -41,12 +41,12 @@ def attend_clamped(
     """
     _, heads, tokens, dim = query.shape
     kv_heads, keys = key.shape[1:3]
-    rows = (query * scale).reshape(kv_heads, -1, dim)
-    far_rows = (far_query * scale).reshape(kv_heads, -1, dim)
-    scores = torch.bmm(rows, key[0].transpose(1, 2)).view(heads, tokens, keys)
-    far = torch.bmm(far_rows, sink[0].transpose(1, 2)).view(heads, tokens, -1)
+    rows, far_rows = (q.float().mul(scale).reshape(kv_heads, -1, dim) for q in (query, far_query))
+    scores = torch.bmm(rows, key[0].float().transpose(1, 2)).view(heads, tokens, keys)
+    far = torch.bmm(far_rows, sink[0].float().transpose(1, 2)).view(heads, tokens, -1)
     of_sink = scores[..., : sink.shape[2]]
     of_sink.copy_(torch.where(near, of_sink, far))
     scores.masked_fill_(~visible, float("-inf"))
-    out = torch.bmm(scores.view(kv_heads, -1, keys).softmax(-1), value[0])
+    share = scores.view(kv_heads, -1, keys).softmax(-1).to(value.dtype)
+    out = torch.bmm(share, value[0])
     return out.view(1, heads, tokens, dim).transpose(1, 2)

@@ -67,6 +67,9 @@ class ClampedWindow(Window):
             self._near,
         )
 
+    def _step_mask(self, tokens: int, keys: int) -> Tensor | None:
+        return None if self.has_sink else super()._step_mask(tokens, keys)
+
     def restore(self, chunks: Iterable[Chunk]) -> None:
         found = list(chunks)
         self._is_whole = not found or found[0].info.number == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -31,15 +33,27 @@ class FullWindow(Window):
     def _most_slots(self) -> int:
         return self._sink_tokens + self.shape.window_tokens + self.shape.step_tokens
 
+    def restore(self, chunks: Iterable[Chunk]) -> None:
+        found = list(chunks)
+        self._make_room(sum(chunk.tokens for chunk in found))
+        super().restore(found)
+
     def _make_room(self, tokens: int) -> None:
-        slots = min(self._most_slots, max(2 * self._keys.shape[2], self._high + tokens))
-        for name in ("_keys", "_values", "_rotated"):
-            held = getattr(self, name)
-            layers, heads, _, dim = held.shape
-            with torch.inference_mode(False):  # written to inside and outside of that mode
-                larger = held.new_zeros((layers, heads, slots, dim))
-            larger[:, :, : self._high] = held[:, :, : self._high]
-            setattr(self, name, larger)
+        """All buffers or none: there may not be enough memory for the last one."""
+        needed = self._high + tokens
+        if needed <= self._keys.shape[2]:
+            return
+        slots = max(min(self._most_slots, 2 * self._keys.shape[2]), needed)
+        self._keys, self._values, self._rotated = [
+            self._larger(held, slots) for held in (self._keys, self._values, self._rotated)
+        ]
+
+    def _larger(self, held: Tensor, slots: int) -> Tensor:
+        layers, heads, _, dim = held.shape
+        with torch.inference_mode(False):  # written to inside and outside of that mode
+            larger = held.new_zeros((layers, heads, slots, dim))
+        larger[:, :, : self._high] = held[:, :, : self._high]
+        return larger
 
     def _evict(self) -> list[Chunk]:
         return []

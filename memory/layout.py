@@ -25,6 +25,14 @@ class Segment(NamedTuple):
     values: Tensor
     positions: Tensor
 
+    @property
+    def tokens(self) -> int:
+        return int(self.positions.shape[1])
+
+    def layer(self, number: int) -> Segment:
+        """One layer of a segment that has all."""
+        return Segment(self.keys[number], self.values[number], self.positions)
+
 
 class Rotary(Protocol):
     """What memory needs of a model's rotary positions."""

@@ -12,7 +12,6 @@ L layers, G key heads, T tokens, D head dimension.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +22,7 @@ from longtake.memory.layout import Segment
 
 @dataclass(slots=True)
 class Round:
-    """One second of a stream; `line` and what is around it come when its frames are complete."""
+    """As many frames as make a second; what is said of them comes when they are complete."""
 
     opening: Segment
     frames: list[tuple[ChunkInfo, Segment]] = field(default_factory=list)
@@ -36,8 +35,18 @@ class Round:
         return found + [s for s in (self.closing, self.line, self.end) if s is not None]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Previous text and rounds, oldest first."""
+
+    previous: Segment | None
+    rounds: tuple[Round, ...]
+
+
 class Rounds:
     """See above.  All tensors are on the device; bounded by rounds, their step and line tokens.
+
+    Changed by one thread; its numbers may be read from others.
 
     Args:
         head, foot: what stands around the previous text; ``foot`` may be missing.
@@ -52,59 +61,60 @@ class Rounds:
             raise ValueError(f"rounds={most}, text_sink={text_sink}, text_window={text_window}")
         self.sink, self._foot = head, foot
         self._most, self._text_sink, self._text_window = most, text_sink, text_window
-        self._previous: Segment | None = None
-        self._rounds: deque[Round] = deque()
+        self._kept = Kept(None, ())
+        self.tokens = self.device_bytes = 0
+        self.recount()
 
     @property
     def infos(self) -> list[ChunkInfo]:
-        return [info for each in self._rounds for info, _ in each.frames]
-
-    @property
-    def tokens(self) -> int:
-        """Of frames, previous text and rounds; without head and foot."""
-        return sum(s.positions.shape[1] for s in self.context()) - sum(
-            s.positions.shape[1] for s in (self.sink, self._foot) if s is not None
-        )
-
-    @property
-    def device_bytes(self) -> int:
-        return sum(s.keys.nbytes + s.values.nbytes for s in self.context())
+        return [info for each in self._kept.rounds for info, _ in each.frames]
 
     @property
     def previous_tokens(self) -> int:
-        return 0 if self._previous is None else self._previous.positions.shape[1]
+        previous = self._kept.previous
+        return 0 if previous is None else previous.tokens
 
     def segments(self) -> list[Segment]:
         """The frames, oldest first."""
-        return [segment for each in self._rounds for _, segment in each.frames]
+        return [segment for each in self._kept.rounds for _, segment in each.frames]
 
     def chunks(self) -> list[Chunk]:
         return [
             Chunk(info, s.keys.clone(), s.values.clone(), s.positions.int())
-            for each in self._rounds
+            for each in self._kept.rounds
             for info, s in each.frames
         ]
 
-    def context(self) -> list[Segment]:
-        """Everything, in the order of places."""
-        outer = [s for s in (self.sink, self._previous, self._foot) if s is not None]
-        return outer + [s for each in self._rounds for s in each.segments()]
+    def context(self, kept: Kept | None = None) -> list[Segment]:
+        """Everything, in the order of places; of what will be kept where that is given."""
+        kept = kept or self._kept
+        outer = [s for s in (self.sink, kept.previous, self._foot) if s is not None]
+        return outer + [s for each in kept.rounds for s in each.segments()]
 
-    def add(self, newest: Round) -> None:
-        self._rounds.append(newest)
-
-    def make_room(self) -> list[Chunk]:
-        """For one more round: the oldest leave, their lines stay as previous text."""
-        gone: list[Chunk] = []
-        while len(self._rounds) >= self._most:
-            oldest = self._rounds.popleft()
+    def next(self) -> tuple[Kept, list[Chunk]]:
+        """What will be kept beside one more round, and the chunks that leave.  Changes nothing."""
+        leaving = max(0, len(self._kept.rounds) - self._most + 1)
+        previous, gone = self._kept.previous, []
+        for oldest in self._kept.rounds[:leaving]:
             gone += [Chunk(i, s.keys, s.values, s.positions.int()) for i, s in oldest.frames]
             if oldest.line is not None:
-                self._append(oldest.line)
-        return gone
+                previous = self._joined(previous, oldest.line)
+        return Kept(previous, self._kept.rounds[leaving:]), gone
 
-    def _append(self, line: Segment) -> None:
-        parts = [s for s in (self._previous, line) if s is not None]
+    def take(self, kept: Kept, newest: Round) -> None:
+        """From now on this is kept, and one more round."""
+        self._kept = Kept(kept.previous, (*kept.rounds, newest))
+        self.recount()
+
+    def recount(self, open_bytes: int = 0) -> None:
+        """After a change: tokens without head and foot; bytes of all, and of an open turn."""
+        context = self.context()
+        outer = sum(s.tokens for s in (self.sink, self._foot) if s is not None)
+        self.tokens = sum(s.tokens for s in context) - outer
+        self.device_bytes = open_bytes + sum(s.keys.nbytes + s.values.nbytes for s in context)
+
+    def _joined(self, previous: Segment | None, line: Segment) -> Segment | None:
+        parts = [s for s in (previous, line) if s is not None]
         keys = torch.cat([s.keys for s in parts], 2)
         values = torch.cat([s.values for s in parts], 2)
         tokens = keys.shape[2]
@@ -113,4 +123,4 @@ class Rounds:
             kept = torch.cat([torch.arange(self._text_sink), torch.arange(newest, tokens)])
             keys, values = (x[:, :, kept.to(x.device)] for x in (keys, values))
         positions = torch.arange(keys.shape[2]).expand(line.positions.shape[0], -1)
-        self._previous = Segment(keys, values, positions) if keys.shape[2] else None
+        return Segment(keys, values, positions) if keys.shape[2] else None

@@ -81,6 +81,27 @@ class Turn:
             turn.lay(layer, segments)
         return turn
 
+    @classmethod
+    def over_all(
+        cls,
+        rotary: Rotary,
+        segments: Sequence[Segment],
+        room: int,
+        axes: int,
+        *,
+        keeps: bool = False,
+    ) -> Turn:
+        """Over segments ``[L, G, T, D]`` that all layers attend to alike, at least one."""
+        layers = range(segments[0].keys.shape[0])
+        context = [[s.layer(layer) for s in segments] for layer in layers]
+        return cls.over(rotary, context, room, axes, keeps=keeps)
+
+    @property
+    def nbytes(self) -> int:
+        """Of its buffers."""
+        plain = 0 if self._plain is None else self._plain.nbytes
+        return self._keys.nbytes + self._values.nbytes + plain
+
     @property
     def context_tokens(self) -> int:
         """Of the layer that has most."""

@@ -122,7 +122,7 @@ class Window:
 
     @property
     def device_bytes(self) -> int:
-        """Constant from the first step on."""
+        """Constant from the first step on, unless nothing ever leaves."""
         sink = 0 if self._sink is None else self._sink.keys.nbytes + self._sink.values.nbytes
         return self._keys.nbytes + self._values.nbytes + self._rotated.nbytes + sink
 
@@ -166,7 +166,7 @@ class Window:
                 self._make_room(tokens)
             base, first = self._next_base(), self._low - self._sink_tokens
         table = self._rotary.table(positions + base)
-        mask = causal_mask(tokens, self._high + tokens - first, self._keys.device)
+        mask = self._step_mask(tokens, self._high + tokens - first)
         self._pending = _Pending(positions, base, first, table, mask)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -222,6 +222,9 @@ class Window:
 
     def _first_slots(self, shape: WindowShape) -> int:
         return self._sink_tokens + 2 * shape.window_tokens + shape.step_tokens
+
+    def _step_mask(self, tokens: int, keys: int) -> Tensor | None:
+        return causal_mask(tokens, keys, self._keys.device)
 
     def _make_room(self, tokens: int) -> None:
         """For so many more, where the slots behind are used up."""

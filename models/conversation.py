@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from longtake.models.base import Prompt
+from longtake.models.base import ModelError, Prompt
 from longtake.models.template import Template
 
 _ROLE = "previous text"
@@ -27,7 +27,9 @@ class Conversation:
     """
 
     def __init__(self, template: Template, request: str) -> None:
-        self._template, self._request = template, request
+        self._template, self._request = template, template.plain(request)
+        if not self._request:
+            raise ValueError(f"request={request!r}: must hold at least one word")
         self._before: list[dict[str, Any]] = [_turn(_ROLE, _text(_SAID))]
         written = self._try_render(self._before)
         if written is None:
@@ -37,7 +39,7 @@ class Conversation:
             self.head, self.foot = _shared_start(whole, opened), ""
         else:
             self.head, _, self.foot = written.partition(_SAID)
-        first = self._user(0.0, 1.0, request)
+        first = self._user(0.0, 1.0, self._request)
         spoken = self._render([*self._before, first, _turn("assistant", _text(_LINE))], False)
         self._spoken = spoken
         self.end = spoken[spoken.rindex(_LINE) + len(_LINE) :]
@@ -58,12 +60,12 @@ class Conversation:
         """Before a round's frames, and between them and its line."""
         turn = self._user(start_s, end_s, self._request if is_first else "")
         if is_first:
-            start = len(self.head) + len(_SAID) + len(self.foot) if self._before else len(self.head)
-            written = self._render([*self._before, turn], True)[start:]
+            said = f"{self.head}{_SAID}{self.foot}" if self._before else self.head
+            written = self._behind(said, [*self._before, turn])
         else:
             before = [*self._before, self._user(0.0, 1.0, self._request)]
             before.append(_turn("assistant", _text(_LINE)))
-            written = self._render([*before, turn], True)[len(self._spoken) :]
+            written = self._behind(self._spoken, [*before, turn])
         opened, closed = self._template.around_video(written)
         return self._template.encode(opened), self._template.encode(closed)
 
@@ -76,8 +78,21 @@ class Conversation:
         before = [*self._before, self._user(0.0, 1.0, self._request)]
         before.append(_turn("assistant", _text(_LINE)))
         spoken = self._template.plain(text)
-        written = self._render([*before, _turn("user", _text(spoken))], True)[len(self._spoken) :]
-        return self._template.cut(written, spoken, written.rindex(spoken) if spoken else 0)
+        probed, written = (
+            self._behind(self._spoken, [*before, _turn("user", _text(words))])
+            for words in (_LINE, spoken)
+        )
+        return self._template.cut(written, spoken, probed.rindex(_LINE))
+
+    def _behind(self, said: str, turns: list[dict[str, Any]]) -> str:
+        """What the template writes for these turns behind what it wrote for the first ones."""
+        written = self._render(turns, True)
+        if not written.startswith(said):
+            raise ModelError(
+                "the chat template writes earlier turns otherwise once later ones follow: a "
+                "conversation without end cannot be written with it"
+            )
+        return written[len(said) :]
 
     def _user(self, start_s: float, end_s: float, request: str) -> dict[str, Any]:
         parts = [_text(f"Time={start_s:.1f}-{end_s:.1f}s"), _video()]

@@ -77,7 +77,8 @@ def why(name: str, error: BaseException) -> str:
         )
     if _any(causes, errors.HFValidationError):
         return f"is no hub id (owner/name){near(name)}; {_here()}"
-    if _any(causes, errors.IncompleteSnapshotError):
+    incomplete = getattr(errors, "IncompleteSnapshotError", None)  # older hubs have it not
+    if incomplete is not None and _any(causes, incomplete):
         return (
             f"only a part of it is on this machine, and the hub {_unreachable(causes)}: run "
             f"hf download {name} once there is a network"

@@ -89,14 +89,14 @@ def session(
     adapter: Any,
     *,
     folder: Path | None = None,
-    window_s: float = 4.0,
+    window_s: float | None = 4.0,
     index: str = "exact",
     ram_bytes: int = 1 << 30,
     **changes: Any,
 ) -> Iterator[Session]:
     """A session whose window is ``window_s`` at one frame a second; closed at the end."""
     memory = MemoryConfig(index=index, commit_s=0.0, ram_bytes=ram_bytes)
-    config = TakeConfig(fps=1.0, window_s=window_s, memory=memory, **changes)
+    config = TakeConfig(**{"fps": 1.0, "window_s": window_s, "memory": memory, **changes})
     sizes = adapter.shape
     searcher = make_index(
         index, layers=sizes.layers, width=sizes.kv_heads * sizes.head_dim, device="cpu"
@@ -123,10 +123,10 @@ def answer(one: Session, asked: Asked | str) -> Answer:
 
 
 def state(one: Session) -> list[Tensor]:
-    """Everything a stream's future depends on, as copies."""
-    window = one.window
-    held = [t.clone() for s in window.segments() for t in (s.keys, s.values, s.positions)]
-    return [window.sink.keys.clone(), window.sink.values.clone(), *held]
+    """Everything a stream's future depends on, as copies; lines and previous text too."""
+    window: Any = one.window
+    segments = window.context() if hasattr(window, "context") else window.segments()
+    return [t.clone() for s in (window.sink, *segments) for t in (s.keys, s.values, s.positions)]
 
 
 def worst(a: Tensor, b: Tensor) -> float:

@@ -7,7 +7,7 @@ layer by layer.  Tolerances as in `tests.conformance`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from longtake.answering import fit_dialogue
 from longtake.asked import Asked
 from longtake.memory import full_window
 from longtake.models.decode import Decoding
-from longtake.modes import find_mode
-from longtake.modes import streamingvlm as streamingvlm_mode
+from longtake.models.loader import load
+from longtake.modes import find_mode, round_stream
 from longtake.scope import When
 from longtake.settings import MODES, TakeConfig
 from tests import checkpoints, dense, streams
-from tests.conformance import QUESTION, Twins, text_part
+from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, Twins, text_part
 from tests.streams import ONE_TOKEN, Listening
 
 TOP_K = 3
+RESTARTED = 1e-4  # float32: a restored window turns its keys by other angles, as in law 9
 
 
 @pytest.fixture(scope="module", params=["llava_onevision", "qwen2_5_vl", "qwen3_vl"])
@@ -205,7 +207,7 @@ def test_rekv_survives_a_restart(adapter: Listening, tmp_path: Path) -> None:
             one.see(streams.frames(18)[split:])
             results.append(logits_of(one, top_k=2))
     for other in results[1:]:
-        assert streams.worst(results[0], other) <= 1e-4
+        assert streams.worst(results[0], other) <= RESTARTED
 
 
 def test_rekv_has_the_papers_numbers(adapter: Listening) -> None:
@@ -222,8 +224,6 @@ class Roomy:
     """An adapter that says it was trained for so many tokens."""
 
     def __init__(self, adapter: Any, tokens: int) -> None:
-        from dataclasses import replace
-
         self._adapter = adapter
         self.shape = replace(adapter.shape, trained_tokens=tokens)
 
@@ -257,7 +257,7 @@ def test_full_keeps_everything_and_grows(
 ) -> None:
     """More than its first buffers hold."""
     monkeypatch.setattr(full_window, "_FIRST_STEPS", 1)
-    with streams.session(adapter, mode="full") as one:
+    with streams.session(adapter, window_s=None, mode="full") as one:
         sizes = []
         for frame in streams.frames(24, height=48, width=64):
             one.see([frame])
@@ -274,7 +274,7 @@ def test_full_keeps_everything_and_grows(
 
 def test_full_refuses_what_the_model_was_not_trained_for(adapter: Listening) -> None:
     most = 2 * adapter.step_tokens
-    with streams.session(adapter, mode="full", window_tokens=most) as one:
+    with streams.session(adapter, window_s=None, mode="full", window_tokens=most) as one:
         with pytest.raises(ValueError, match=r"--fps .*--mode recall"):
             one.see(streams.frames(60, height=48, width=64))
         assert most - adapter.step_tokens < one.window.tokens <= most
@@ -287,8 +287,8 @@ def test_full_refuses_what_the_model_was_not_trained_for(adapter: Listening) -> 
 @pytest.fixture
 def short_text(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Little previous text, so that it is trimmed soon."""
-    monkeypatch.setattr(streamingvlm_mode, "TEXT_SINK", 5)
-    monkeypatch.setattr(streamingvlm_mode, "TEXT_WINDOW", 7)
+    monkeypatch.setattr(round_stream, "TEXT_SINK", 5)
+    monkeypatch.setattr(round_stream, "TEXT_WINDOW", 7)
     yield
 
 
@@ -360,8 +360,15 @@ class Rounds:
         return dense.View(order, torch.cat(placed, 1), None, seen)
 
 
-def stream_rounds(adapter: Listening, seconds: int, most: int) -> tuple[Rounds, list[Tensor], Any]:
-    """Run the mode over noise; its twin's parts, and the logits at each line's beginning."""
+def stream_rounds(
+    adapter: Listening, rounds: int, most: int, steps: int = 1
+) -> tuple[Rounds, list[Tensor], Any]:
+    """Run the mode over noise; its twin's parts, and the logits at each line's beginning.
+
+    Args:
+        most: rounds that are kept.
+        steps: of a round.
+    """
     heard: list[Tensor] = []
     lines: list[list[int]] = []
     each = adapter.recipe.frames_per_step
@@ -374,32 +381,33 @@ def stream_rounds(adapter: Listening, seconds: int, most: int) -> tuple[Rounds, 
             lines[-1] = []  # silence
         return lines[-1]
 
-    with streams.session(adapter, mode="streamingvlm", window_s=float(most)) as one:
+    rate = {"fps": float(steps * each), "window_s": float(most)}
+    with streams.session(adapter, mode="streamingvlm", **rate) as one:
         stream: Any = one.stream
         stream.speech.speak = speak
-        stream._steps = 1
-        shown = streams.frames(seconds * each)
+        shown = streams.frames(rounds * steps * each)
         for frame in shown:
             one.see([frame])
         logits = logits_of(one)
         pieces = stream.conversation
         infos = one.window.infos
         assert stream.window.previous_tokens <= 12
-        assert [i.number for i in infos] == list(range(seconds - len(infos), seconds))
-        assert len(one._store) == seconds - len(infos)
+        assert len(infos) == min(rounds, most) * steps
+        assert [i.number for i in one.past()] == list(range(rounds * steps))
         prompt = pieces.question(QUESTION)
     twin = Rounds(adapter, most, 5, 7)
     twin.outer(text_part(adapter, torch.tensor(pieces.head_ids())))
     if pieces.foot_ids():
         twin.outer(text_part(adapter, torch.tensor(pieces.foot_ids())))
-    steps = streams.parts_of(adapter, adapter.seen)[1:]
+    seen = streams.parts_of(adapter, adapter.seen)[1:]
     closings = []
-    for i, (step, line) in enumerate(zip(steps, lines, strict=True)):
-        start_s = shown[i * each].pts_s
+    for i, line in enumerate(lines):
+        start_s = shown[i * steps * each].pts_s
         opened, closed = pieces.round_ids(start_s, start_s + 1.0, is_first=i == 0)
         twin.begin()
         twin.add(text_part(adapter, torch.tensor(opened)))
-        twin.add(step)
+        for step in seen[i * steps : (i + 1) * steps]:
+            twin.add(step)
         closings.append(twin.add(text_part(adapter, torch.tensor(closed))))
         if line:
             twin.add(text_part(adapter, torch.tensor(line)), "line")
@@ -409,8 +417,11 @@ def stream_rounds(adapter: Listening, seconds: int, most: int) -> tuple[Rounds, 
 
 
 @pytest.mark.usefixtures("short_text")
-def test_streamingvlm_is_what_its_retained_tokens_give(twins: Twins, adapter: Listening) -> None:
-    twin, heard, closings = stream_rounds(adapter, seconds=11, most=3)
+@pytest.mark.parametrize(("rounds", "steps"), [(11, 1), (6, 2)])
+def test_streamingvlm_is_what_its_retained_tokens_give(
+    twins: Twins, adapter: Listening, rounds: int, steps: int
+) -> None:
+    twin, heard, closings = stream_rounds(adapter, rounds, most=3, steps=steps)
     hidden = dense.run(twins.decoder, twin.parts, lambda _layer, part: twin.view(part))
     for ours, part in zip(heard, [*closings, len(twin.parts) - 1], strict=True):
         expected = twins.plain.lm_head(hidden[part][-1])
@@ -423,7 +434,7 @@ def test_streamingvlm_is_one_plain_forward_while_nothing_left(
     twins: Twins, adapter: Listening
 ) -> None:
     """In transformers' own classes, its own causal mask, contiguous position ids."""
-    twin, heard, closings = stream_rounds(adapter, seconds=4, most=16)
+    twin, heard, closings = stream_rounds(adapter, rounds=4, most=6)
     embeds = torch.cat([p.embeds for p in twin.parts])[None]
     positions = dense.contiguous(twin.parts)
     where = positions[:, None] if adapter.shape.axes > 1 else positions
@@ -446,8 +457,8 @@ def test_streamingvlm_is_one_plain_forward_while_nothing_left(
 def test_streamingvlm_has_the_papers_numbers(adapter: Listening) -> None:
     pace = find_mode("streamingvlm").pace(TakeConfig(), Roomy(adapter, 1 << 20))
     assert (pace.fps, pace.window_s) == (2.0, 16.0)
-    assert streamingvlm_mode.TEXT_SINK == streamingvlm_mode.TEXT_WINDOW == 512
-    line = streamingvlm_mode.LINE
+    assert round_stream.TEXT_SINK == round_stream.TEXT_WINDOW == 512
+    line = round_stream.LINE
     assert (line.max_tokens, line.temperature, line.repetition_penalty) == (20, 0.9, 1.05)
 
 
@@ -458,28 +469,209 @@ def test_streamingvlm_keeps_no_earlier_windows(adapter: Listening) -> None:
             streams.answer(one, Asked(question=QUESTION, when=When(at_s=2.0)))
 
 
-def test_a_round_that_fails_leaves_the_rounds_as_they_were(
-    adapter: Listening, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["opening", "frames", "line"])
+def test_a_round_that_fails_leaves_everything_as_it_was(
+    adapter: Listening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, when: str
 ) -> None:
-    with streams.session(adapter, mode="streamingvlm", window_s=3.0) as one:
-        stream: Any = one.stream
-        stream.speech.decoding = Decoding(max_tokens=3)
-        one.see(streams.frames(12))
-        before = streams.state(one)
-        infos = one.window.infos
+    """Nothing is lost either: the memory holds every chunk that was seen, before and after."""
+    each = adapter.recipe.frames_per_step
+    where: dict[str, Any] = {"mode": "streamingvlm", "folder": tmp_path / "take"}
+    where |= {"fps": float(each), "window_s": 3.0}
+    shown = streams.frames(8 * each)
+    with streams.session(adapter, **where) as one:
+        one.see(shown[: 6 * each])
+        before, past = streams.state(one), [info.number for info in one.past()]
+        decode, left = adapter._adapter.decode_step, {"opening": 0, "frames": 1, "line": 3}[when]
 
         def fail(*args: Any) -> Tensor:
-            raise RuntimeError("out of memory")
+            nonlocal left
+            if left == 0:
+                raise RuntimeError("out of memory")
+            left -= 1
+            return decode(*args)
 
-        monkeypatch.setattr(adapter._adapter, "decode_step", fail)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            one.see(streams.frames(adapter.recipe.frames_per_step))
-        monkeypatch.undo()
-        held = [info for info in one.window.infos if info in infos]
-        assert held == one.window.infos
-        kept = streams.state(one)
-        for a, b in zip(before[-3 * len(held) :], kept[-3 * len(held) :], strict=True):
+        with monkeypatch.context() as broken:
+            broken.setattr(adapter._adapter, "decode_step", fail)
+            with pytest.raises(RuntimeError, match="out of memory"):
+                one.see(shown[6 * each : 7 * each])
+        assert [info.number for info in one.past()] == past
+        for a, b in zip(before, streams.state(one), strict=True):
             assert torch.equal(a, b)
+        one.see(shown[7 * each :])
+        seen = one.chunks
+    with streams.session(adapter, **where) as one:
+        assert [info.number for info in one.past()] == list(range(seen))
+        assert not one.window.infos
+
+
+def test_lines_are_sampled_from_the_seed_and_differ_by_round(adapter: Listening) -> None:
+    """The same numbers in every round would say the same thing over the same picture."""
+    each = adapter.recipe.frames_per_step
+    still = [replace(f, image=streams.frames(1)[0].image) for f in streams.frames(6 * each)]
+    said: dict[int, list[Sequence[int]]] = {}
+    for seed in (1, 1, 2):
+        lines: list[Sequence[int]] = []
+        decoding = Decoding(seed=seed)
+        rate = {"fps": float(each), "window_s": 3.0, "decoding": decoding}
+        with streams.session(adapter, mode="streamingvlm", **rate) as one:
+            stream: Any = one.stream
+            stream.speech.told.append(lambda _a, _b, ids, to=lines: to.append(tuple(ids)))
+            one.see(still)
+        assert said.setdefault(seed, lines) == lines
+    assert said[1] != said[2]
+    assert len(set(said[1])) > 1
+
+
+def test_a_request_opens_no_turn_and_leaves_with_its_round(adapter: Listening) -> None:
+    special = adapter.template._special
+    stop = max(special, key=len)
+    honest, sneaky = (adapter.conversation(f"tell {x} what you see") for x in (" ", stop))
+    ids = [c.round_ids(0.0, 1.0, is_first=True)[1] for c in (honest, sneaky)]
+    marks = set(adapter.template.encode(stop))
+    assert sum(i in marks for i in ids[0]) == sum(i in marks for i in ids[1])
+    first, later = (honest.round_ids(0.0, 1.0, is_first=is_first) for is_first in (True, False))
+    assert len([*later[0], *later[1]]) < len([*first[0], *first[1]])
+    with pytest.raises(ValueError, match="at least one word"):
+        adapter.conversation(stop)
+
+
+@pytest.mark.parametrize("question", ["an", "user", "assistant", "what was there?"])
+def test_a_questions_own_words_are_found_in_its_turn(adapter: Listening, question: str) -> None:
+    prompt = adapter.conversation("tell").question(question)
+    assert adapter.template.text(prompt.ids[prompt.asked].tolist()) == question
+    elsewhere = prompt.asked.nonzero()
+    assert int(elsewhere[-1] - elsewhere[0]) + 1 == len(elsewhere), "one stretch"
+
+
+def test_a_request_beyond_the_trained_context_is_refused(adapter: Listening) -> None:
+    each = adapter.recipe.frames_per_step
+    rate = {"fps": float(each), "window_s": 3.0}
+    with streams.session(adapter, mode="streamingvlm", **rate) as one:
+        stream: Any = one.stream
+        stream.ask_for("tell me everything " * 1500)
+        with pytest.raises(ValueError, match=r"trained for .*--request"):
+            one.see(streams.frames(each))
+        assert not one.window.infos
+
+
+# ------------------------------------------------------------------ across modes and restarts
+
+
+@pytest.mark.parametrize("first", MODES)
+@pytest.mark.parametrize("second", ["recall", "full", "streamingvlm", "rekv"])
+def test_a_memory_of_one_mode_is_opened_in_another(
+    adapter: Listening, tmp_path: Path, first: str, second: str
+) -> None:
+    """Every chunk is there; 40 of them are more than the first buffers of full hold."""
+    each = adapter.recipe.frames_per_step
+    count = 40
+
+    def rate(mode: str) -> dict[str, Any]:
+        seconds = None if mode == "full" else 3.0
+        return {"mode": mode, "fps": float(each), "window_s": seconds, "folder": tmp_path / "m"}
+
+    with streams.session(adapter, **rate(first)) as one:
+        one.see(streams.frames(count * each))
+        assert one.chunks == count
+    with streams.session(adapter, **rate(second)) as one:
+        assert [info.number for info in one.past()] == list(range(count))
+        if second == "full":
+            assert len(one.window.infos) == count
+        one.see(streams.frames(each))
+        assert one.chunks == count + 1
+        logits_of(one)
+
+
+def test_full_does_not_open_a_memory_that_it_cannot_hold(
+    adapter: Listening, tmp_path: Path
+) -> None:
+    with streams.session(adapter, folder=tmp_path / "m") as one:
+        one.see(streams.frames(60, height=48, width=64))
+    most = 2 * adapter.step_tokens
+    where: dict[str, Any] = {"folder": tmp_path / "m", "window_s": None, "window_tokens": most}
+    with pytest.raises(ValueError, match=r"mode full can hold .*--mode recall"):
+        with streams.session(adapter, mode="full", **where):
+            pass
+
+
+def test_full_answers_as_of_any_time_from_everything_before(adapter: Listening) -> None:
+    shown = streams.frames(20)
+    with streams.session(adapter, window_s=None, mode="full") as one:
+        one.see(shown[:12])
+        expected = logits_of(one)
+    with streams.session(adapter, window_s=None, mode="full") as one:
+        one.see(shown)
+        assert streams.worst(logits_of(one, when=When(at_s=11.0)), expected) <= 1e-4
+
+
+def test_full_grows_all_its_buffers_or_none(
+    adapter: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(full_window, "_FIRST_STEPS", 1)
+    shown = streams.frames(40, height=48, width=64)
+    with streams.session(adapter, window_s=None, mode="full") as one:
+        larger, left = full_window.FullWindow._larger, 1
+
+        def fail(self: Any, held: Tensor, slots: int) -> Tensor:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise torch.OutOfMemoryError("no room")
+            return larger(self, held, slots)
+
+        with monkeypatch.context() as full:
+            full.setattr(full_window.FullWindow, "_larger", fail)
+            with pytest.raises(torch.OutOfMemoryError):
+                one.see(shown)
+        one.see(shown)
+        logits_of(one)
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes", "word"),
+    [
+        ("full", {"window_s": 4.0}, "keeps everything"),
+        ("window", {"recall": "recent:4"}, "recalls nothing"),
+        ("full", {"recall": "times"}, "recalls nothing"),
+        ("streamingvlm", {"select": "blind"}, "recalls nothing"),
+        ("streamingvlm", {"window_tokens": 900}, "--window"),
+        ("streamingvlm", {"dialogue_tokens": 64}, "alone"),
+        ("rekv", {"dialogue_tokens": 64}, "alone"),
+    ],
+)
+def test_what_a_mode_cannot_use_is_refused(
+    adapter: Listening, mode: str, changes: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(ValueError, match=word):
+        find_mode(mode).pace(TakeConfig(mode=mode, **changes), adapter)
+
+
+def test_full_keeps_a_dialogue(adapter: Listening) -> None:
+    with streams.session(adapter, window_s=None, mode="full", dialogue_tokens=256) as one:
+        one.see(streams.frames(8))
+        turns = [("what was it?", "a ring"), ("and then?", "a star")]
+        assert fit_dialogue(one, Asked(question=QUESTION, dialogue=turns)) == turns
+
+
+@pytest.mark.parametrize("mode", ["rekv", "streamingvlm", "window", "full"])
+def test_modes_hold_in_bfloat16(twins: Twins, tmp_path: Path, mode: str) -> None:
+    """As a share of the greatest logit, as much as rounding alone allows elsewhere too."""
+    folder = checkpoints.write(twins.adapter.family, tmp_path / "model")
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        adapter = Listening(load(str(folder), device="cpu", dtype=dtype))
+        each = adapter.recipe.frames_per_step
+        seconds = None if mode == "full" else 4.0
+        rate = {"fps": float(each), "window_s": seconds}
+        with streams.session(adapter, mode=mode, **rate) as one:
+            stream: Any = one.stream
+            if mode == "streamingvlm":
+                stream.speech.speak = lambda voice, a, b: [5, 6, 7]
+            one.see(streams.frames(9 * each))
+            chosen: Any = lambda scope, layers: [[1, 2]] * layers  # noqa: E731
+            asked: dict[str, Any] = {"select": chosen} if mode == "rekv" else {}
+            found.append(logits_of(one, **asked).float())
+    assert streams.worst(*found) <= BFLOAT16_TOLERANCE * float(found[0].abs().max())
 
 
 # ------------------------------------------------------------------ all of them
@@ -487,7 +679,8 @@ def test_a_round_that_fails_leaves_the_rounds_as_they_were(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_no_mode_lets_a_question_change_the_stream(adapter: Listening, mode: str) -> None:
-    with streams.session(adapter, mode=mode) as one:
+    seconds = None if mode == "full" else 4.0
+    with streams.session(adapter, window_s=seconds, mode=mode) as one:
         for frame in streams.frames(14):
             one.see([frame])
             before = streams.state(one)

@@ -27,7 +27,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], tiny_model: Path, clip: Path) -> Any:
     def call(*flags: object, question: str = WORDS) -> tuple[int, str, str]:
-        fixed = ["--model", str(tiny_model), "--fps", "1", "--window", "4"]
+        fixed = ["--model", str(tiny_model), "--fps", "1"]
+        fixed += [] if "full" in flags else ["--window", "4"]
         code = cli.main(["ask", str(clip), question, *map(str, flags), *fixed])
         shown = capsys.readouterr()
         return code, shown.out, shown.err

@@ -19,7 +19,7 @@ from longtake.cli.names import shown
 from longtake.cli.show import as_json
 from longtake.cli.subtitles import VTT_HEAD, srt_cue, vtt_cue
 from longtake.cli.watching import Watched, check_sources, opened, progress, tell
-from longtake.modes.streamingvlm import LINE
+from longtake.modes.round_stream import LINE
 from longtake.narration.narration import Line, Narration
 from longtake.narration.telling import Telling
 from longtake.ui.view import clock

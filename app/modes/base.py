@@ -20,6 +20,7 @@ from longtake.narration.narrator import Narrator
 from longtake.narration.telling import Telling
 from longtake.recalling import Laid, Reach, Recalling
 from longtake.settings import Pace, TakeConfig
+from longtake.strategies.base import MODEL
 
 if TYPE_CHECKING:
     from longtake.asked import Asked
@@ -75,6 +76,8 @@ class Mode(Protocol):
         """A new stream; its sink has gone through the decoder."""
         ...
 
+    reach: Reach
+
     def prompt(self, session: Session, asked: Asked) -> Prompt: ...
 
     def lay(self, session: Session, asked: Asked, prompt: Prompt, known: scope.Scope) -> Laid:
@@ -118,14 +121,31 @@ class BaseMode:
 
     name: str
     reach = Reach()
+    stream_class: type[PlainStream] = PlainStream
 
     def pace(self, config: TakeConfig, adapter: Adapter) -> Pace:
+        if not self.reach.recalls and (config.recall != MODEL or config.select is not None):
+            given = f"recall={config.recall!r}" if config.select is None else "select"
+            raise ValueError(f"{given}: mode {self.name} recalls nothing; leave it out")
         return Pace.settle(config, adapter.recipe, adapter.step_tokens, adapter.shape)
+
+    def without_dialogue(self, config: TakeConfig) -> TakeConfig:
+        """Of a mode that answers each question alone.
+
+        Raises:
+            ValueError: if the config wants a dialogue.
+        """
+        if config.dialogue_tokens:
+            raise ValueError(
+                f"dialogue_tokens={config.dialogue_tokens}: mode {self.name} answers every "
+                "question alone; leave it out, or use --mode recall"
+            )
+        return replace(config, dialogue_tokens=0)
 
     def stream(self, adapter: Adapter, pace: Pace, config: TakeConfig) -> Stream:
         sink = adapter.sink()
         window = self.make_window(adapter, window_shape(adapter, pace), sink)
-        return PlainStream(adapter, window, sink)
+        return self.stream_class(adapter, window, sink)
 
     def make_window(self, adapter: Adapter, shape: WindowShape, sink: Step) -> Window:
         return Window(shape, sink.positions, adapter.rotary, adapter.dtype, adapter.device)

@@ -13,6 +13,8 @@ defined for 1-D positions; with M-RoPE the sink stands just before the window.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from longtake import scope
 from longtake.asked import Asked
 from longtake.memory.clamped_window import ClampedWindow
@@ -20,8 +22,10 @@ from longtake.memory.window import Window, WindowShape
 from longtake.models.base import Adapter, Prompt, Step
 from longtake.modes.base import BaseMode, fallback
 from longtake.recalling import Laid, Reach, Recalling
-from longtake.session import Session
 from longtake.settings import Pace, TakeConfig
+
+if TYPE_CHECKING:
+    from longtake.session import Session
 
 FPS, N_LOCAL, TOP_K = 0.5, 15_000, 64  # frames a second, tokens, frames (sections 4.1 and B)
 
@@ -39,7 +43,8 @@ class Rekv(BaseMode):
         room = adapter.sink().positions.shape[1] + trained // 8
         most = max(step, min(N_LOCAL, trained - 2 * step - room))
         top_k = max(1, min(TOP_K // each, (trained - room) // step))
-        config = fallback(config, fps=FPS, top_k=top_k, select="dependent", dialogue_tokens=0)
+        config = self.without_dialogue(config)
+        config = fallback(config, fps=FPS, top_k=top_k, select="dependent")
         if config.window_s is None:
             steps = (config.window_tokens or most) / step
             window_s = steps * each / (config.fps or FPS)

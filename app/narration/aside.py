@@ -17,7 +17,7 @@ from longtake.models.base import Prompt
 from longtake.models.decode import Decoding
 from longtake.narration.narrator import Narrator
 from longtake.narration.voice import Voice
-from longtake.recalling import next_logits, of_layer
+from longtake.turns import next_logits
 
 if TYPE_CHECKING:
     from longtake.session import Session
@@ -43,13 +43,15 @@ class Asides:
         decoding = narrator.telling.decoding
         assert decoding is not None
         if narrator.is_due(info.end_s):
-            said = narrator.decide(partial(open_aside, session, self._prompt, decoding))
+            said = narrator.decide(
+                partial(open_aside, session, self._prompt, decoding, info.number)
+            )
             if said is not None:
                 narrator.tell(info.start_s, said[1])
 
 
 @torch.inference_mode()
-def open_aside(session: Session, prompt: Prompt, decoding: Decoding) -> Voice:
+def open_aside(session: Session, prompt: Prompt, decoding: Decoding, moment: int) -> Voice:
     """The model, about to answer over what is in the window now.
 
     Raises:
@@ -58,15 +60,10 @@ def open_aside(session: Session, prompt: Prompt, decoding: Decoding) -> Voice:
     adapter, ids = session.adapter, prompt.ids
     context = [session.window.sink, *session.window.segments()]
     room = len(ids) + decoding.max_tokens
-    turn = Turn.over(
-        adapter.rotary,
-        [[of_layer(s, layer) for s in context] for layer in range(adapter.shape.layers)],
-        room,
-        adapter.shape.axes,
-    )
+    turn = Turn.over_all(adapter.rotary, context, room, adapter.shape.axes)
     if turn.next_position + room > adapter.shape.trained_tokens:
         raise ValueError(
             f"{turn.context_tokens} tokens of context and {room} of request and line: the model "
             f"was trained for {adapter.shape.trained_tokens}. Lower --window"
         )
-    return Voice(adapter, turn, next_logits(session, turn, ids), ids.tolist())
+    return Voice(adapter, turn, next_logits(adapter, turn, ids), ids.tolist(), moment)

@@ -9,6 +9,7 @@ V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from longtake.memory.turn import Turn
 from longtake.models.base import Adapter
 from longtake.models.decode import Chooser, Decoding
+from longtake.turns import put_words
 
 
 class Voice:
@@ -25,14 +27,20 @@ class Voice:
         turn: with room for a line behind its prompt.
         first_logits: ``[V]`` of a line's first token.
         context_ids: of what was said before, for a repetition penalty.
+        moment: number of this moment; sampled lines of different moments draw different numbers.
     """
 
     def __init__(
-        self, adapter: Adapter, turn: Turn, first_logits: Tensor, context_ids: Iterable[int] = ()
+        self,
+        adapter: Adapter,
+        turn: Turn,
+        first_logits: Tensor,
+        context_ids: Iterable[int] = (),
+        moment: int = 0,
     ) -> None:
         self._adapter, self._turn, self._mark = adapter, turn, turn.forwards
         self.first_logits = first_logits
-        self._context_ids = frozenset(context_ids)
+        self._context_ids, self._moment = frozenset(context_ids), moment
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -59,7 +67,8 @@ class Voice:
         Args:
             never: tokens that may not come first: with `stop_ids` something is said.
         """
-        chooser = Chooser(decoding, self._context_ids)
+        seed = (decoding.seed + self._moment) % (1 << 63)
+        chooser = Chooser(replace(decoding, seed=seed), self._context_ids)
         logits = self.first_logits.clone()
         logits[list(never)] = float("-inf")
         ids: list[int] = []
@@ -81,9 +90,4 @@ class Voice:
         return self._adapter.text(ids)
 
     def _forward(self, ids: Sequence[int]) -> Tensor:
-        self._turn.begin(len(ids))
-        hidden = self._adapter.decode_step(
-            self._adapter.embed(torch.tensor(list(ids))), self._turn, {}
-        )
-        self._turn.commit()
-        return hidden
+        return put_words(self._adapter, self._turn, torch.tensor(list(ids)))

@@ -17,8 +17,11 @@ MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class Offered:
     """What may be recalled for one question.
+
+    `infos` may be read lazily: of it only `len`, places from 0 on and iteration are used, and a
+    strategy that can do without some of them does not read those.
 
     Raises:
         ValueError: if `top_k` is negative, or `as_of_s` is not finite.
@@ -29,6 +32,7 @@ class Candidates:
     top_k: int  # chunks that a strategy gives which was not told how many
     as_of_s: float  # session time of "now" for this question
     picture: Callable[[int], bytes | None]  # JPEG thumbnail of a chunk by its number
+    is_over: Callable[[], bool] = lambda: False  # cancelled, or its time is up: rank what you have
 
     def __post_init__(self) -> None:
         if self.top_k < 0:
@@ -47,8 +51,8 @@ class Strategy(Protocol):
     @property
     def name(self) -> str: ...
 
-    def rank(self, candidates: Candidates) -> Sequence[int]:
-        """Chunk numbers of candidates, best first, none twice; may be empty."""
+    def rank(self, offered: Offered) -> Sequence[int]:
+        """Numbers of chunks that were offered, best first, none twice; may be empty."""
         ...
 
 

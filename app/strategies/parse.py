@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from longtake.strategies.base import MODEL, Strategy
 from longtake.strategies.embedding import Embedding
+from longtake.strategies.gallery import Galleries
 from longtake.strategies.recent import Recent
 from longtake.strategies.times import Times
 from longtake.strategies.uniform import Uniform
@@ -30,11 +31,21 @@ FORMS = f"{MODEL}, recent:N, uniform:N, times, {EMBEDDING}:MODEL:N (:N may be le
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who chooses chunks for a question.  It belongs to one take: strategies keep what they
-    learned about its chunks."""
+    """Who chooses chunks for a question.  It belongs to one take, where a text-image model is
+    part of it."""
 
     has_model: bool
     strategies: tuple[Strategy, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """The text-image models that it needs, by name."""
+        return [each.model for each in self.strategies if isinstance(each, Embedding)]
+
+    def most(self, top_k: int) -> int:
+        """Chunks that all of them may choose."""
+        counts = [getattr(strategy, "count", None) or top_k for strategy in self.strategies]
+        return sum(counts) + (top_k if self.has_model else 0)
 
     def prepare(self) -> None:
         """Load what strategies need now; else the first question does.
@@ -47,15 +58,16 @@ class Plan:
                 strategy.prepare()
 
 
-def plan(text: str, *, device: str = "auto") -> Plan:
+def plan(text: str, galleries: Galleries | None = None) -> Plan:
     """Read a plan: strategies joined by commas, each with the number of its chunks.
 
     Args:
-        device: where text-image models run, as `longtake.models.loader.find_device` reads it.
+        galleries: of the take that it is for; None: its own.
 
     Raises:
         ValueError: names what is not understood, and the forms that are.
     """
+    galleries = galleries or Galleries()
     items = [item.strip() for item in text.split(",")]
     if not text.strip():
         raise ValueError(f"a plan of recall is empty; give {FORMS}, joined by commas")
@@ -67,7 +79,7 @@ def plan(text: str, *, device: str = "auto") -> Plan:
         if item == MODEL:
             name, strategy = MODEL, None
         else:
-            strategy = _strategy(item, device)
+            strategy = _strategy(item, galleries)
             name = strategy.name
         if name in strategies or (name == MODEL and has_model):
             raise ValueError(f"recall {text!r}: {name} twice; name it once, with one count")
@@ -75,14 +87,19 @@ def plan(text: str, *, device: str = "auto") -> Plan:
             has_model = True
         else:
             strategies[name] = strategy
-    return Plan(has_model, tuple(strategies.values()))
+    made = Plan(has_model, tuple(strategies.values()))
+    try:
+        galleries.check(made.models)
+    except ValueError as error:
+        raise ValueError(f"recall {text!r}: {error}") from error
+    return made
 
 
-def _strategy(item: str, device: str) -> Strategy:
+def _strategy(item: str, galleries: Galleries) -> Strategy:
     kind, colon, rest = item.partition(":")
     if kind == EMBEDDING:
         model, count = _name_and_count(item, rest)
-        return Embedding(model, count, device=device)
+        return Embedding(model, count, galleries)
     if kind in COUNTED:
         return COUNTED[kind](_count(item, rest) if colon else None)
     if kind == MODEL:

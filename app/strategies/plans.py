@@ -1,46 +1,41 @@
 """The plans of recall of one take, by their text.
 
-They are kept, since their strategies remember what they learned about its chunks.
+A plan is read anew for each question that names one; what is worth keeping, text-image models and
+what they learned about the take's chunks, they share.
 """
 
 from __future__ import annotations
 
-import threading
-
 from longtake.strategies.base import MODEL
+from longtake.strategies.gallery import Galleries
 from longtake.strategies.parse import Plan, plan
-
-_MOST = 4  # the oldest is forgotten, with what it learned
 
 
 class Plans:
     """May be used from any thread.
 
     Args:
-        usual: of questions that name none.
+        usual: of questions that name none; its text-image models are never dropped.
         device: where text-image models run.
+        galleries: in place of the take's own on that device.
+
+    Raises:
+        ValueError: names what is not understood.
     """
 
-    def __init__(self, usual: str, device: str) -> None:
-        self._usual, self._device = usual, device
-        self._lock = threading.Lock()
-        self._held: dict[str, Plan] = {}
+    def __init__(self, usual: str, device: str, galleries: Galleries | None = None) -> None:
+        self._text, self._galleries = usual, galleries or Galleries(device)
+        self._usual = self._read(usual)
+        if self._usual is not None:
+            self._galleries.keep(self._usual.models)
 
     def find(self, text: str | None) -> Plan | None:
         """None is the usual one; what is returned is None for the model's own recall alone.
 
         Raises:
-            ValueError: names what is not understood.
+            ValueError: names what is not understood, or text-image models that are too many.
         """
-        text = self._usual if text is None else text
-        if text == MODEL:
-            return None
-        with self._lock:
-            if text not in self._held:
-                self._held[text] = plan(text, device=self._device)
-                while len(self._held) > _MOST:
-                    self._held.pop(next(iter(self._held)))
-            return self._held[text]
+        return self._usual if text is None or text == self._text else self._read(text)
 
     def prepare(self) -> None:
         """Load what the usual plan needs.
@@ -48,6 +43,8 @@ class Plans:
         Raises:
             ModelError: if a text-image model of it cannot be used.
         """
-        usual = self.find(None)
-        if usual is not None:
-            usual.prepare()
+        if self._usual is not None:
+            self._usual.prepare()
+
+    def _read(self, text: str) -> Plan | None:
+        return None if text == MODEL else plan(text, self._galleries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longtake.strategies.base import Candidates, check_count
+from longtake.strategies.base import Offered, check_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Recent:
     def name(self) -> str:
         return "recent"
 
-    def rank(self, candidates: Candidates) -> Sequence[int]:
-        most = candidates.most(self.count)
-        newest = candidates.infos[max(0, len(candidates.infos) - most) :]
-        return [info.number for info in reversed(newest)]
+    def rank(self, offered: Offered) -> Sequence[int]:
+        newest = len(offered.infos) - 1
+        most = min(offered.most(self.count), newest + 1)
+        return [offered.infos[newest - i].number for i in range(most)]

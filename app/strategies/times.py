@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from longtake.memory.chunk import ChunkInfo
-from longtake.strategies.base import Candidates, check_count
+from longtake.strategies.base import Offered, check_count
 from longtake.strategies.phrases import Span, spans
 from longtake.strategies.uniform import spread
 from longtake.strategies.union import take_turns
@@ -39,11 +39,11 @@ class Times:
     def name(self) -> str:
         return "times"
 
-    def rank(self, candidates: Candidates) -> Sequence[int]:
-        most, infos = candidates.most(self.count), candidates.infos
-        named = spans(candidates.question, candidates.as_of_s)
+    def rank(self, offered: Offered) -> Sequence[int]:
+        most, named = offered.most(self.count), spans(offered.question, offered.as_of_s)
         if not named:
             return []
+        infos = list(offered.infos)
         seen = extents(infos)
         ranked = [
             self._on_the_clock(span, infos, seen, most)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longtake.strategies.base import Candidates, check_count
+from longtake.strategies.base import Offered, check_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Uniform:
     def name(self) -> str:
         return "uniform"
 
-    def rank(self, candidates: Candidates) -> Sequence[int]:
-        places = spread(len(candidates.infos), candidates.most(self.count))
-        return [candidates.infos[places[i]].number for i in widest_first(len(places))]
+    def rank(self, offered: Offered) -> Sequence[int]:
+        places = spread(len(offered.infos), offered.most(self.count))
+        return [offered.infos[places[i]].number for i in widest_first(len(places))]
 
 
 def spread(count: int, most: int) -> list[int]:

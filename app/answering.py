@@ -38,7 +38,7 @@ def answer(
         spent = Timings(0.0, 0.0, 0.0, 0)
         late_s = max(asked.received_s, session.newest_s)
         return Answer(asked.question, "", (), 0.0, late_s, 0.0, True, spent)
-    asked = replace(asked, dialogue=fit_dialogue(session, asked))
+    asked = replace(asked, dialogue=fit_dialogue(session, asked), is_over=is_over)
     prompt = session.mode.prompt(session, asked)
     live = len(session.window.infos)
     known = scope.settle(asked.when, session.past(), live, session.window_shape)

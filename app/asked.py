@@ -31,6 +31,7 @@ class Asked:
     recall_tokens: int | None = None  # what all of them may bring together
     select: Select | None = None
     with_window: bool = True  # False: the newest part of the stream stays out of the context
+    is_over: Callable[[], bool] = lambda: False  # looked at where choosing takes long
     received_s: float = 0.0  # session time of the newest frame that had come when it was asked
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ from longtake.memory.layout import Segment, extent
 from longtake.memory.recall import BlindQuery, asked_share, mean_query, peaks, shares
 from longtake.memory.turn import Turn
 from longtake.models.base import Prompt
-from longtake.strategies.base import Candidates as Offered
+from longtake.strategies.base import Offered
 from longtake.strategies.union import fill
 from longtake.turns import put_words
 
@@ -225,6 +225,7 @@ class Recalling:
                 self._asked.top_k or session.pace.top_k,
                 self._known.as_of_s,
                 session.thumbnail,
+                self._asked.is_over,
             )
             self._others = [s.rank(offered) for s in plan.strategies] if plan else []
         return self._others

@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from longtake.models.base import Image, ModelError
+from longtake.models.foreign import first_line, quiet
 from longtake.models.intact import check_files
 from longtake.models.loader import find_device, find_dtype, find_folder
 from longtake.models.picture import Preprocess, find_preprocess
-from longtake.models.sound import check_finite
+from longtake.models.sound import check_finite, check_loaded
 from longtake.models.supported import read_config
+from longtake.models.tokens import read_tokenizer
 
 SIGLIP = ("siglip", "siglip2")
 FAMILIES = ("clip", *SIGLIP)
@@ -96,9 +98,10 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> Embedder:
     folder = _find(name)
     try:
         family = _family(folder)
-        check_files(folder, f"fetch it again (hf download {name})")
+        again = f"fetch it again (hf download {name})"
+        check_files(folder, again)
         preprocess = find_preprocess(folder, family)
-        tokenizer = _tokenizer(folder)
+        tokenizer = read_tokenizer(folder, again)
         model = _model(folder, kind).to(place)
         return Embedder(model, tokenizer, preprocess, family, name)
     except ModelError as error:
@@ -125,46 +128,24 @@ def _family(folder: Path) -> str:
     return str(family)
 
 
-def _tokenizer(folder: Path) -> Any:
-    import transformers
-
-    try:
-        return transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-    except ImportError as error:
-        if "sentencepiece" not in str(error).lower():
-            raise
-        raise ModelError(
-            "its tokenizer needs SentencePiece: pip install sentencepiece, or take a SigLIP 2 "
-            "(google/siglip2-base-patch16-224), which does without"
-        ) from error
-    except Exception as error:  # what tokenizers raise has no common base
-        raise ModelError(f"its tokenizer cannot be read: {_first_line(error)}") from error
-
-
 def _model(folder: Path, dtype: torch.dtype) -> Any:
     import transformers
     from huggingface_hub.errors import StrictDataclassError
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model, report = transformers.AutoModel.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with quiet():
+            model, report = transformers.AutoModel.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # `check_loaded` names them
+            )
     except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
-        raise ModelError(f"cannot be loaded from {folder}: {_first_line(error)}") from error
-    if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
-        raise ModelError(
-            f"{len(missing)} of its weights are missing ({missing[0]} ...): is it the whole "
-            "model, with its text and its image part? Download it again"
-        )
+        raise ModelError(f"cannot be loaded from {folder}: {first_line(error)}") from error
+    check_loaded(report)
     check_finite(model)
     return model.requires_grad_(False).eval()
 
@@ -177,7 +158,3 @@ def _unit(features: Any) -> Tensor:
     """What transformers 5 wraps, and versions before gave bare, as float32 rows of length 1."""
     vectors = features if isinstance(features, Tensor) else features.pooler_output
     return torch.nn.functional.normalize(vectors.float(), dim=-1).cpu()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

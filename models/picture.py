@@ -22,33 +22,38 @@ import torch
 from torch import Tensor
 
 from longtake.models.base import Image, ModelError
-from longtake.models.pixels import Normalizer, read_preprocessing, resize
+from longtake.models.pixels import (
+    CLIP_MEAN,
+    CLIP_STD,
+    HALF,
+    Normalizer,
+    read_preprocessing,
+    resampling,
+    resize,
+)
 
 Preprocess = Callable[[Sequence[Image]], dict[str, Tensor]]
 
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_HALF = (0.5, 0.5, 0.5)
 # What a processor's class assumes where the checkpoint's file says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "CLIPImageProcessor": {
         "size": {"shortest_edge": 224},
         "crop_size": {"height": 224, "width": 224},
         "do_center_crop": True,
-        "image_mean": _CLIP_MEAN,
-        "image_std": _CLIP_STD,
+        "image_mean": CLIP_MEAN,
+        "image_std": CLIP_STD,
     },
     "SiglipImageProcessor": {
         "size": {"height": 224, "width": 224},
-        "image_mean": _HALF,
-        "image_std": _HALF,
+        "image_mean": HALF,
+        "image_std": HALF,
     },
     "Siglip2ImageProcessor": {
         "patch_size": 16,
         "max_num_patches": 256,
         "resample": 2,
-        "image_mean": _HALF,
-        "image_std": _HALF,
+        "image_mean": HALF,
+        "image_std": HALF,
     },
 }
 _OF_FAMILY = {
@@ -56,7 +61,7 @@ _OF_FAMILY = {
     "siglip": "SiglipImageProcessor",
     "siglip2": "Siglip2ImageProcessor",
 }
-_FILTERS = {2: "bilinear", 3: "bicubic"}  # by Pillow's numbers
+_COMPARED = ("bilinear", "bicubic")  # filters that were held against Pillow's
 
 
 def find_preprocess(folder: Path, family: str) -> Preprocess:
@@ -122,9 +127,7 @@ def _settled(kind: str, config: dict[str, Any]) -> Preprocess:
         raise _needs_pillow("a step (resize, rescale, normalize) left out")
     if not math.isclose(config.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-3):
         raise _needs_pillow(f"rescale_factor {config['rescale_factor']}")
-    filter_ = _FILTERS.get(config.get("resample", 3))
-    if filter_ is None:
-        raise _needs_pillow(f"resample {config['resample']}")
+    filter_ = _filter(config)
     normalizer = Normalizer.of(config)
     if kind == "Siglip2ImageProcessor":
         side, most = int(config["patch_size"]), int(config["max_num_patches"])
@@ -132,6 +135,16 @@ def _settled(kind: str, config: dict[str, Any]) -> Preprocess:
     size = _sizes(config["size"])
     crop = _sizes(config["crop_size"]) if config.get("do_center_crop") else None
     return lambda images: {"pixel_values": _pixels(images, normalizer, filter_, size, crop)}
+
+
+def _filter(config: dict[str, Any]) -> str:
+    try:
+        filter_ = resampling(config)
+    except ValueError as error:
+        raise _needs_pillow(f"resample {config['resample']}") from error
+    if filter_ not in _COMPARED:
+        raise _needs_pillow(f"resample {config['resample']} ({filter_})")
+    return filter_
 
 
 def _kind(config: dict[str, Any], family: str) -> str:

@@ -6,6 +6,8 @@ needs beside the weights is known where it is opened.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ _SHARE = {"4bit": 0.5, "8bit": 1.0}  # bytes of a number in a quantised matrix
 _ALLOCATORS = ("DefaultCPUAllocator", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 # On a GPU the libraries of matrix products want room of their own, and a step has activations
 _MARGIN_BYTES = 256 << 20
+_GROUP = Path("/sys/fs/cgroup")
 
 
 class NotEnoughMemory(ModelError):
@@ -85,17 +88,29 @@ def free_bytes(place: torch.device) -> int | None:
     return free_ram_bytes() if place.type == "cpu" else None
 
 
+def total_ram_bytes() -> int | None:
+    """RAM without swap, or a container's limit where that is lower; None: not known."""
+    known = _meminfo()
+    if "MemTotal" in known:
+        total = known["MemTotal"]
+    elif sys.platform == "darwin":
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        return None
+    limit = _number_in(_GROUP / "memory.max")
+    return total if limit is None else min(total, limit)
+
+
 def free_ram_bytes() -> int | None:
-    """RAM and swap that can be had, within a container's limit."""
+    """RAM and swap that can be had, within a container's limit; None: not known."""
     known = _meminfo()
     if "MemAvailable" not in known:
         return None
     free = known["MemAvailable"] + known.get("SwapFree", 0)
-    group = Path("/sys/fs/cgroup")
-    limit, used = (_number_in(group / f"memory.{name}") for name in ("max", "current"))
+    limit, used = (_number_in(_GROUP / f"memory.{name}") for name in ("max", "current"))
     if limit is None or used is None:
         return free
-    cached = _fields(group / "memory.stat").get("file", 0)  # files' pages are given back
+    cached = _fields(_GROUP / "memory.stat").get("file", 0)  # files' pages are given back
     return min(free, max(0, limit - used + cached))
 
 

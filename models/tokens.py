@@ -12,7 +12,7 @@ from typing import Any
 
 from longtake.models.base import ModelError
 
-_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
 _OF_PROCESSORS = (
     "chat_template.json",
     "processor_config.json",
@@ -35,6 +35,10 @@ def read_tokenizer(folder: Path, again: str) -> Any:
         )
     except Exception as error:  # a foreign file can be wrong in any way
         said = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, ImportError) and "sentencepiece" in said.lower():
+            raise ModelError(
+                "its tokenizer needs SentencePiece: pip install sentencepiece"
+            ) from error
         raise ModelError(f"its tokenizer cannot be read ({said[:200]}); {again}") from error
     template = _processors_template(folder)
     if template is not None:

@@ -24,7 +24,7 @@ from longtake.modes import find_mode, round_stream
 from longtake.scope import When
 from longtake.settings import MODES, TakeConfig
 from tests import checkpoints, dense, streams
-from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, Twins, text_part
+from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, Twins, plain_logits, text_part
 from tests.streams import ONE_TOKEN, Listening
 
 TOP_K = 3
@@ -435,23 +435,10 @@ def test_streamingvlm_is_one_plain_forward_while_nothing_left(
 ) -> None:
     """In transformers' own classes, its own causal mask, contiguous position ids."""
     twin, heard, closings = stream_rounds(adapter, rounds=4, most=6)
-    embeds = torch.cat([p.embeds for p in twin.parts])[None]
-    positions = dense.contiguous(twin.parts)
-    where = positions[:, None] if adapter.shape.axes > 1 else positions
-    extra = {}
-    if any(p.deepstack for p in twin.parts):
-        masks = [
-            torch.zeros(len(p.embeds), dtype=torch.bool) if p.visual is None else p.visual
-            for p in twin.parts
-        ]
-        extra["visual_pos_masks"] = torch.cat(masks)[None]
-        stacks = [p.deepstack for p in twin.parts if p.deepstack]
-        extra["deepstack_visual_embeds"] = [torch.cat(level) for level in zip(*stacks, strict=True)]
-    hidden = twins.decoder(inputs_embeds=embeds, position_ids=where, use_cache=False, **extra)[0][0]
+    logits = plain_logits(twins.plain, twin.parts)
     ends = torch.tensor([len(p.embeds) for p in twin.parts]).cumsum(0)
     for ours, part in zip(heard, [*closings, len(twin.parts) - 1], strict=True):
-        expected = twins.plain.lm_head(hidden[ends[part] - 1])
-        assert streams.worst(ours, expected) <= twins.tolerance
+        assert streams.worst(ours, logits[ends[part] - 1]) <= twins.tolerance
 
 
 def test_streamingvlm_has_the_papers_numbers(adapter: Listening) -> None:

@@ -5,8 +5,6 @@ Nothing is loaded onto a device here.
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import torch
 from longtake.doctor.checks import Check
 from longtake.hardware import machine as hardware
 from longtake.kernels.dispatch import Choice, describe
-from longtake.models import loader
+from longtake.models import loader, room
 from longtake.ui.view import bytes_text
 
 _SCARCE_BYTES = 1 << 30
@@ -32,7 +30,7 @@ class Machine:
     cpu: str
     cores: int  # that this process may use
     ram_bytes: int | None  # None: this system does not say
-    ram_free_bytes: int | None
+    ram_free_bytes: int | None  # with swap
     temp_folder: Path  # where takes without --memory lie
     temp_free_bytes: int
 
@@ -78,7 +76,9 @@ def judge_machine(machine: Machine) -> Iterator[Check]:
     if machine.ram_bytes is None or machine.ram_free_bytes is None:
         yield Check("machine", "RAM", "note", "this system does not say how much there is")
     else:
-        text = f"{bytes_text(machine.ram_bytes)}, {bytes_text(machine.ram_free_bytes)} free"
+        text = (
+            f"{bytes_text(machine.ram_bytes)}, {bytes_text(machine.ram_free_bytes)} free with swap"
+        )
         yield Check("machine", "RAM", "ok", text)
     text = f"{machine.temp_folder}, {bytes_text(machine.temp_free_bytes)} free"
     if machine.temp_free_bytes >= _SCARCE_BYTES:
@@ -89,27 +89,9 @@ def judge_machine(machine: Machine) -> Iterator[Check]:
 
 
 def ram_bytes() -> tuple[int | None, int | None]:
-    """Total and free; a container's limit counts where it is lower."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        if sys.platform == "darwin":
-            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
-        return None, None
-    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-    total, free = kib["MemTotal"] << 10, kib["MemAvailable"] << 10
-    limit = _number_in(Path("/sys/fs/cgroup/memory.max"))
-    used = _number_in(Path("/sys/fs/cgroup/memory.current"))
-    if limit is None or used is None or limit >= total:
-        return total, free
-    return limit, min(free, max(0, limit - used))
-
-
-def _number_in(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
+    """Total, and what can be had with swap, by which models are refused or loaded; a container's
+    limit counts for both."""
+    return room.total_ram_bytes(), room.free_ram_bytes()
 
 
 # ------------------------------------------------------------------ devices

@@ -1,7 +1,7 @@
 """The side of a narration that decides: which moments there are, and what is said at each.
 
-It runs on the engine's worker, never raises, and holds nothing of the stream: what goes wrong ends
-the narration and goes to whoever listens, and the stream goes on.
+It runs on the engine's worker and holds nothing of the stream.  The stream must go on whatever goes
+wrong here: no method raises, an exception ends the narration and goes to whoever listens.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ class Narrator:
 
     def is_due(self, end_s: float) -> bool:
         """Whether the step that ends there is the first of its ``every_s`` seconds."""
-        self._narration.reach(end_s + self._frame_s)
-        if self._first_s is None:
-            self._first_s = end_s
-        moment = int((end_s - self._first_s) / self.telling.every_s + _SLACK)
-        is_new, self._moment = moment > self._moment, max(moment, self._moment)
-        return is_new
+        try:
+            return self._is_first(end_s)
+        except Exception as error:
+            self._narration.fail(error)
+            return False
 
     def decide(self, open_voice: Callable[[], Voice]) -> tuple[list[int], str] | None:
         """A line's tokens and its words, none for silence; None where that went wrong."""
@@ -54,8 +53,19 @@ class Narrator:
 
     def tell(self, start_s: float, text: str) -> None:
         """Hand on what was said about the step that begins there; nothing is silence."""
-        line = " ".join(text.split())
-        if line:
-            self._narration.add(start_s, line)
-        elif not self._rule.keeps:
-            self._narration.fall_silent(start_s)
+        try:
+            line = " ".join(text.split())
+            if line:
+                self._narration.add(start_s, line)
+            elif not self._rule.keeps:
+                self._narration.fall_silent(start_s)
+        except Exception as error:
+            self._narration.fail(error)
+
+    def _is_first(self, end_s: float) -> bool:
+        self._narration.reach(end_s + self._frame_s)
+        if self._first_s is None:
+            self._first_s = end_s
+        moment = int((end_s - self._first_s) / self.telling.every_s + _SLACK)
+        is_new, self._moment = moment > self._moment, max(moment, self._moment)
+        return is_new

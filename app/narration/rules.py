@@ -48,15 +48,21 @@ class Rule(Protocol):
 
 
 def perplexity(log_probs: Tensor) -> float:
-    """Of a line, from the log-probabilities ``[N]`` of its tokens; N at least 1."""
+    """Of a line, from the log-probabilities ``[N]`` of its tokens; N at least 1.
+
+    Infinite where it is beyond a float's range.
+    """
     if not len(log_probs):
         raise ValueError("a line without tokens has no perplexity")
-    return math.exp(-float(log_probs.double().mean()))
+    return float((-log_probs.double().mean()).exp())
 
 
 def is_outdated(now: float, reference: float, ratio: float) -> bool:
-    """Whether a line's perplexity has risen beyond ``ratio`` times its reference."""
-    return now > ratio * reference
+    """Whether a line's perplexity has risen beyond ``ratio`` times its reference.
+
+    A line that became impossible is outdated, whatever it was when it was spoken.
+    """
+    return now == math.inf or now > ratio * reference
 
 
 def is_silent(logits: Tensor, silence: Collection[int], threshold: float) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from longtake.models.decode import Decoding
 from longtake.narration.rules import RATIO, RULES, THRESHOLD, Rule, make_rule
 
+LEAST_EVERY_S = 0.001  # shorter than any frame is shown
 REQUEST = "Describe what is happening, as it happens."
 
 
@@ -27,8 +28,11 @@ class Telling:
             raise ValueError("the request is empty: say what the lines are to be about")
         if any("\ud800" <= letter <= "\udfff" for letter in self.request):
             raise ValueError("the request holds bytes that are no UTF-8: type it as text")
-        if not (math.isfinite(self.every_s) and self.every_s > 0):
-            raise ValueError(f"every_s={self.every_s}: must be a positive number of seconds")
+        if not (math.isfinite(self.every_s) and self.every_s >= LEAST_EVERY_S):
+            raise ValueError(
+                f"every_s={self.every_s}: must be at least {LEAST_EVERY_S} seconds; for a moment "
+                "at every step of frames that is small enough"
+            )
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r}: known are {', '.join(RULES)}")
         if not (math.isfinite(self.ratio) and self.ratio > 0):

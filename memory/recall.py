@@ -1,8 +1,8 @@
-"""From a question to the chunks that matter: blind queries, scores, shares.
+"""From a question to the chunks that matter: mean queries, scores, shares.
 
-The question's tokens go through the decoder without video; in every layer their mean query
-scores all chunks' mean keys, and the best chunks of each layer are known at once.  The same
-scores, as shares and averaged over layers, say which moments are shown as evidence.
+In every layer the mean query of the question's tokens scores all chunks' mean keys.  Where the
+tokens went through the decoder without video (`BlindQuery`) all layers' best chunks are known at
+once.  The same scores, as shares and averaged over layers, say which moments are evidence.
 
 L layers, H query heads, G key heads, N chunks, D head dimension, T tokens.
 Source: ReKV (arXiv 2503.00540), internal retrieval; blind is ours, and lets the store look ahead.

@@ -180,6 +180,7 @@ def test_an_old_clip_configuration_with_bare_numbers_is_understood() -> None:
     [
         {"image_processor_type": "EfficientNetImageProcessor"},
         {"resample": 1},
+        {"resample": 4},
         {"do_rescale": False},
         {"rescale_factor": 0.5},
         {"size": {"longest_edge": 384}},
@@ -221,8 +222,25 @@ def test_half_a_model_is_refused(clip: Path) -> None:
     kept = {name: w for name, w in weights.items() if not name.startswith("text_model.encoder")}
     assert len(kept) < len(weights)
     save_file(kept, clip / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"weights are missing .*its text and its image part"):
+    with pytest.raises(ModelError, match=r"clip: the checkpoint lacks \d+ tensors .*text_model"):
         embedder.load(str(clip))
+
+
+def test_an_adapter_that_was_not_merged_is_refused(clip: Path) -> None:
+    weights = load_file(clip / "model.safetensors")
+    name = "vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight"
+    assert name.replace("lora_A.", "") in weights
+    save_file(
+        weights | {name: torch.zeros(2, 2)}, clip / "model.safetensors", metadata={"format": "pt"}
+    )
+    with pytest.raises(ModelError, match=r"holds 1 tensors inside its layers .*must be merged"):
+        embedder.load(str(clip))
+
+
+def test_tensors_beside_its_layers_are_passed_over(clip: Path) -> None:
+    weights = load_file(clip / "model.safetensors") | {"an.older.one": torch.zeros(2)}
+    save_file(weights, clip / "model.safetensors", metadata={"format": "pt"})
+    assert embedder.load(str(clip), device="cpu").family == "clip"
 
 
 def test_weights_that_are_no_numbers_are_refused(clip: Path) -> None:
@@ -237,7 +255,7 @@ def test_weights_of_other_sizes_are_refused(clip: Path) -> None:
     config = json.loads((clip / "config.json").read_text())
     config["projection_dim"] = 48
     (clip / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="clip: cannot be loaded from"):
+    with pytest.raises(ModelError, match=r"do not fit config.json: .* is \[24, 32\], not \[48"):
         embedder.load(str(clip))
 
 
@@ -257,8 +275,11 @@ def test_damaged_weights_are_refused(clip: Path) -> None:
 
 
 def test_a_missing_tokenizer_is_told(clip: Path) -> None:
-    (clip / "tokenizer.json").unlink()
+    (clip / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match=f"{clip}: its tokenizer cannot be read"):
+        embedder.load(str(clip))
+    (clip / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=f"{clip}: holds no tokenizer"):
         embedder.load(str(clip))
 
 
@@ -268,7 +289,8 @@ def test_a_tokenizer_that_needs_sentencepiece_says_what_to_install(tmp_path: Pat
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["tokenizer_class"] = "SiglipTokenizer"
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match="pip install sentencepiece"):
+    (folder / "tokenizer.json").rename(folder / "spiece.model")  # all that the first SigLIP has
+    with pytest.raises(ModelError, match="needs SentencePiece: pip install sentencepiece"):
         embedder.load(str(folder))
 
 

@@ -23,6 +23,7 @@ from longtake.models.loader import load
 from longtake.modes import find_mode, round_stream
 from longtake.scope import When
 from longtake.settings import MODES, TakeConfig
+from longtake.strategies.parse import plan
 from tests import checkpoints, dense, streams
 from tests.conformance import BFLOAT16_TOLERANCE, QUESTION, Twins, plain_logits, text_part
 from tests.streams import ONE_TOKEN, Listening
@@ -689,3 +690,13 @@ def test_an_unknown_mode_lists_them() -> None:
     with pytest.raises(ValueError, match="known are"):
         find_mode("best")
     assert all(find_mode(mode).name == mode for mode in MODES)
+
+
+@pytest.mark.parametrize("asked", [{"select_by": "blind"}, {"plan": plan("recent:2")}])
+def test_a_question_cannot_recall_where_the_mode_does_not(
+    adapter: Listening, asked: dict[str, Any]
+) -> None:
+    with streams.session(adapter, mode="window") as one:
+        one.see(streams.frames(6))
+        with pytest.raises(ValueError, match="mode window recalls nothing"):
+            logits_of(one, **asked)

@@ -6,6 +6,7 @@ import math
 import random
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from longtake.engine import Engine
 from longtake.models.decode import Decoding
 from longtake.models.embedded.world import Film
 from longtake.models.loader import load
-from longtake.modes.streamingvlm import LINE, REQUEST, RoundStream
+from longtake.modes.round_stream import RoundStream
 from longtake.narration import rules
 from longtake.narration.narration import Line, Narration
 from longtake.narration.narrator import Narrator
 from longtake.narration.rules import Always, LiveStar, Silence, is_outdated, is_silent, perplexity
-from longtake.narration.telling import Telling
+from longtake.narration.telling import REQUEST, Telling
 from longtake.narration.voice import Voice
 from longtake.settings import MODES, TakeConfig
 from tests import conformance, streams
@@ -71,6 +72,24 @@ def test_perplexity_is_the_inverse_geometric_mean_of_the_probabilities() -> None
         perplexity(log())
 
 
+@pytest.mark.parametrize("mean", [-709.0, -710.0, -1e6, -math.inf])
+def test_a_perplexity_beyond_a_float_is_infinite(mean: float) -> None:
+    found = perplexity(torch.tensor([mean, mean]))
+    assert found == (pytest.approx(math.exp(709.0)) if mean == -709.0 else math.inf)
+
+
+def test_a_line_that_became_impossible_is_outdated_whatever_it_was() -> None:
+    assert is_outdated(math.inf, 2.0, 1.03)
+    assert is_outdated(math.inf, math.inf, 1.03)
+    assert not is_outdated(5.0, math.inf, 1.03)
+
+
+def test_livestar_speaks_where_its_line_became_impossible() -> None:
+    scripted: Any = Scripted([2.0, math.inf, math.inf, math.inf, 3.0], [[5], [6], [7]])
+    rule = LiveStar(SHORT)
+    assert [rule.decide(scripted) for _ in range(3)] == [[5], [6], [7]]
+
+
 def test_a_line_is_outdated_beyond_the_ratio_and_not_at_it() -> None:
     assert not is_outdated(2.0, 2.0, 1.0)
     assert is_outdated(2.07, 2.0, 1.03)
@@ -105,7 +124,7 @@ class Scripted:
         self.perplexities, self.lines = iter(perplexities), iter(lines)
 
     def log_probs(self, ids: Sequence[int]) -> Tensor:
-        return torch.full((len(ids),), -math.log(next(self.perplexities)))
+        return torch.full((len(ids),), -math.log(next(self.perplexities)))  # of inf: -inf
 
     def speak(self, decoding: Decoding, never: frozenset[int] = frozenset()) -> list[int]:
         return next(self.lines)
@@ -153,7 +172,7 @@ def test_a_voice_forgets_what_it_tried(adapter: Any) -> None:
 
     with streams.session(adapter) as one:
         one.see(streams.frames(3))
-        voice = open_aside(one, adapter.prompt(REQUEST), Decoding(max_tokens=6))
+        voice = open_aside(one, adapter.prompt(REQUEST), Decoding(max_tokens=6), 0)
         line = voice.speak(Decoding(max_tokens=6))
         assert len(line) > 1
         before = voice.log_probs(line)
@@ -243,7 +262,8 @@ def test_livestar_decides_as_plain_transformers_do(
 def run_stream(adapter: Any, mode: str, telling: Telling | None) -> tuple[list[Any], list[Line]]:
     """A stream's state, an answer's logits, and its lines."""
     listening, narration = Listening(adapter), Narration()
-    with streams.session(listening, mode=mode, window_s=4.0) as one:
+    window_s = None if mode == "full" else 4.0
+    with streams.session(listening, mode=mode, window_s=window_s) as one:
         if telling is not None:
             one.mode.narrate(one, telling, narration)
         one.see(streams.frames(9))
@@ -276,13 +296,13 @@ def test_an_aside_attends_to_sink_window_and_request(adapter: Any) -> None:
         streams.answer(one, Asked(question=REQUEST, decoding=ONE_TOKEN))
         assert listening.last_logits is not None
         asked = listening.last_logits[-1].clone()
-        voice = open_aside(one, adapter.prompt(REQUEST), SHORT)
+        voice = open_aside(one, adapter.prompt(REQUEST), SHORT, 0)
         assert torch.equal(voice.first_logits, asked)
 
 
 def test_more_context_than_the_model_was_trained_for_ends_the_narration(adapter: Any) -> None:
     narration = Narration()
-    with streams.session(adapter, mode="full") as one:
+    with streams.session(adapter, mode="full", window_s=None) as one:
         long = Telling(request="word " * 2000, decoding=Decoding(max_tokens=4000))
         one.mode.narrate(one, long, narration)
         one.see(streams.frames(3))
@@ -294,10 +314,14 @@ def test_more_context_than_the_model_was_trained_for_ends_the_narration(adapter:
 # ------------------------------------------------------------------ lines in the stream
 
 
-def speech_of(one: Any) -> Any:
+def stream_of(one: Any) -> RoundStream:
     stream = one.stream
     assert isinstance(stream, RoundStream)
-    return stream.speech
+    return stream
+
+
+def speech_of(one: Any) -> Any:
+    return stream_of(one).speech
 
 
 def test_in_streamingvlm_a_narration_gives_the_lines_of_the_stream(adapter: Any) -> None:
@@ -331,7 +355,7 @@ def test_in_streamingvlm_what_a_narration_skips_is_silence(adapter: Any) -> None
         assert [start_s for start_s, spoke in heard if spoke] == [0.0, 3.0]
         narration.close()
         one.see(streams.frames(7)[5:])
-        assert speech_of(one).speak is None and speech_of(one).request == "what is it?"
+        assert speech_of(one).speak is None and stream_of(one).request == "what is it?"
     assert spans([*narration.whole()]) == [(0.0, 3.0), (3.0, 5.0)]
 
 
@@ -343,7 +367,7 @@ def test_in_streamingvlm_what_cannot_be_is_refused(adapter: Any) -> None:
         with pytest.raises(ValueError, match="before its first frame"):
             one.mode.narrate(one, Telling(request="another thing?"), Narration())
         one.mode.narrate(one, Telling(), Narration())
-        assert speech_of(one).decoding == LINE
+        assert stream_of(one).request == REQUEST
 
 
 def test_in_streamingvlm_a_failing_rule_leaves_the_stream_whole(
@@ -435,6 +459,9 @@ def test_a_failure_comes_behind_the_last_line_every_time() -> None:
         ({"request": "caf\udce9"}, "no UTF-8"),
         ({"every_s": 0.0}, "every_s=0.0"),
         ({"every_s": math.inf}, "every_s=inf"),
+        ({"every_s": math.nan}, "every_s=nan"),
+        ({"every_s": 0.00099}, "every_s=0.00099: must be at least 0.001 seconds"),
+        ({"every_s": 1e-320}, "at least 0.001 seconds"),
         ({"rule": "sometimes"}, "livestar, silence, always"),
         ({"ratio": 0.0}, "ratio=0.0"),
         ({"threshold": 1.5}, "threshold=1.5"),
@@ -505,6 +532,33 @@ def test_what_goes_wrong_while_narrating_reaches_the_listener_alone(
             next(narration)
         monkeypatch.undo()
         take.narrate().close()
+
+
+@pytest.mark.parametrize("place", ["_is_first", "tell"])
+@pytest.mark.parametrize("mode", ["recall", "streamingvlm"])
+def test_no_part_of_a_narrator_can_fail_the_frames(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, mode: str, place: str
+) -> None:
+    """Its own sums, or its listener's queue: the stream goes on, and the listener is told."""
+    with engine.open(config=replace(CONFIG, mode=mode)) as take:
+        narration = take.narrate(rule="always")
+        broken = (Narrator, "_is_first") if place == "_is_first" else (Narration, "add")
+        monkeypatch.setattr(*broken, _fail)
+        for second in range(4):
+            assert take.push(picture(second), float(second)).accepted
+        take.drain()
+        assert take.stats().chunks == 4
+        with pytest.raises(ArithmeticError, match="broken"):
+            next(narration)
+
+
+def test_a_time_beyond_all_moments_ends_the_narration_and_no_more() -> None:
+    narration = Narration()
+    narrator = Narrator(Telling(every_s=0.001).settle("always", SHORT), narration, 1.0)
+    assert narrator.is_due(0.0)
+    assert not narrator.is_due(1e308) and narration.is_over
+    with pytest.raises(OverflowError):
+        next(narration)
 
 
 def test_frames_that_fail_end_the_narration_with_the_reason(

@@ -4,7 +4,7 @@ together, and plans from text."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -12,26 +12,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtake.models.base import ModelError
-from longtake.strategies.base import Candidates
+from longtake.strategies.base import Offered, Strategy
 from longtake.strategies.embedding import Embedding
+from longtake.strategies.gallery import MOST, Galleries
 from longtake.strategies.parse import Plan, plan
+from longtake.strategies.plans import Plans
 from longtake.strategies.recent import Recent
 from longtake.strategies.times import Times
 from longtake.strategies.uniform import Uniform, spread, widest_first
 from longtake.strategies.union import fill
-from tests.recallable import candidates, chunks
+from tests.recallable import Lazy, candidates, chunks
 
 
-def test_candidates_check_themselves() -> None:
+def test_what_is_offered_checks_itself() -> None:
     with pytest.raises(ValueError, match="top_k=-1"):
-        Candidates("?", [], -1, 0.0, lambda number: None)
+        Offered("?", [], -1, 0.0, lambda number: None)
     with pytest.raises(ValueError, match="as_of_s=nan"):
-        Candidates("?", [], 1, math.nan, lambda number: None)
+        Offered("?", [], 1, math.nan, lambda number: None)
+    assert not Offered("?", [], 1, 0.0, lambda number: None).is_over()
 
 
 @pytest.mark.parametrize("strategy", [Recent(), Uniform(), Times(), Recent(3), Uniform(3)])
 def test_without_candidates_nothing_is_chosen(strategy: Recent | Uniform | Times) -> None:
     assert list(strategy.rank(candidates([], "at 0:01?"))) == []
+
+
+@pytest.mark.parametrize(
+    ("strategy", "question", "read"),
+    [
+        (Recent(3), "?", [19, 18, 17]),
+        (Recent(30), "?", range(19, -1, -1)),
+        (Uniform(3), "?", [0, 19, 10]),
+        (Times(3), "what was there?", []),
+        (Times(3), "what was there at 0:08?", range(20)),
+        (Embedding("./no/such/model", 3), "?", range(20)),
+    ],
+)
+def test_strategies_read_of_lazy_infos_what_they_need_and_that_once(
+    strategy: Strategy, question: str, read: Sequence[int]
+) -> None:
+    infos = chunks(20, first=100)
+    lazy = Lazy(infos)
+    offered = Offered(question, lazy, 4, infos[-1].end_s, lambda number: None)
+    assert list(strategy.rank(offered)) == list(strategy.rank(candidates(infos, question)))
+    assert lazy.read == list(read)
 
 
 @pytest.mark.parametrize("kind", [Recent, Uniform, Times])
@@ -176,6 +200,7 @@ def test_a_text_image_model_is_named_with_its_count(
         ("embedding::16", "which text-image model"),
         ("embedding:a/b:0", "'0' is not a number of chunks"),
         ("embedding:a/b,embedding:a/b:3", "embedding:a/b twice"),
+        ("embedding:a,embedding:b,embedding:c", "3 text-image models: a, b, c; .* room for 2"),
     ],
 )
 def test_a_plan_that_is_not_understood_says_why(text: str, message: str) -> None:
@@ -188,3 +213,45 @@ def test_a_plan_loads_nothing_until_it_is_used() -> None:
     with pytest.raises(ModelError, match="is no text-image model"):
         made.prepare()
     assert plan("model,times").prepare() is None
+
+
+# ---------------------------------------------------------------- plans of one take
+
+
+def test_the_usual_plan_stays_whatever_else_is_asked() -> None:
+    plans = Plans("model,embedding:a:2", "cpu")
+    usual = plans.find(None)
+    assert usual is not None and usual.models == ["a"]
+    galleries = usual_galleries(usual)
+    vectors = galleries.find("a")
+    for count in range(1, 40):
+        plans.find(f"recent:{count}")
+        other = plans.find(f"embedding:{count}x")
+        assert other is not None
+        other.strategies[0].rank(candidates(chunks(3)))
+    assert plans.find(None) is usual and plans.find("model,embedding:a:2") is usual
+    assert galleries.find("a") is vectors
+    assert plans.find("model") is None and Plans("model", "cpu").find(None) is None
+
+
+def usual_galleries(usual: Plan) -> Galleries:
+    (strategy,) = usual.strategies
+    assert isinstance(strategy, Embedding)
+    return strategy.galleries
+
+
+def test_more_text_image_models_than_a_take_has_room_for_are_refused() -> None:
+    plans = Plans("embedding:a", "cpu")
+    plans.find("embedding:a:3,embedding:b")
+    with pytest.raises(ValueError, match=r"own plan \(a\): a, b, c; a take has room for 2"):
+        plans.find("embedding:b,embedding:c")
+    with pytest.raises(ValueError, match="own plan"):
+        Plans("embedding:a,embedding:b", "cpu").find("embedding:c")
+    assert MOST == 2
+
+
+def test_a_plan_that_is_not_understood_is_told_when_it_is_named() -> None:
+    with pytest.raises(ValueError, match="'newest' is not known"):
+        Plans("model", "cpu").find("newest")
+    with pytest.raises(ValueError, match="is empty"):
+        Plans("model", "cpu").find("")

@@ -71,13 +71,18 @@ class Pace:
     def settle(
         cls, config: TakeConfig, recipe: Recipe, step_tokens: int, shape: DecoderShape
     ) -> Pace:
-        """Fill in from the recipe.
+        """Fill in from the recipe, whose window and recall are lowered to what the model was
+        trained for; what the config says itself is not.
 
         Raises:
             ValueError: if the window is larger than the context that the model was trained for.
         """
         fps = config.fps or recipe.fps
-        window_s = config.window_s or recipe.window_s
+        free = shape.trained_tokens - shape.trained_tokens // 8  # beside question and answer
+        window_s = config.window_s
+        if window_s is None:
+            fitting = max(1, free // 2 // step_tokens)
+            window_s = min(recipe.window_s, fitting * recipe.frames_per_step / fps)
         steps = math.ceil(window_s * fps / recipe.frames_per_step)
         window_tokens = config.window_tokens or max(1, steps) * step_tokens
         window_tokens = max(window_tokens, step_tokens)
@@ -90,7 +95,7 @@ class Pace:
             fps=fps,
             window_s=window_s,
             window_tokens=window_tokens,
-            top_k=config.top_k or recipe.top_k,
+            top_k=config.top_k or max(1, min(recipe.top_k, (free - window_tokens) // step_tokens)),
             select=config.select or recipe.select,
             dialogue_tokens=(
                 recipe.dialogue_tokens if config.dialogue_tokens is None else config.dialogue_tokens

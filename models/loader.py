@@ -23,6 +23,7 @@ from longtake.models import hub, intact, quantization, room, sound, supported, t
 from longtake.models.base import Adapter, ModelError
 from longtake.models.families.common import FamilyAdapter
 from longtake.models.fingerprint import fingerprint
+from longtake.models.foreign import first_line, quiet
 from longtake.models.pixels import read_preprocessing
 from longtake.models.recipe import read_recipe
 
@@ -36,7 +37,6 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "smolvlm": ("longtake.models.families.smolvlm", "SmolVLM"),
 }
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_MOST_WORDS = 300  # characters of a foreign error
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +68,7 @@ def load(
     kind = find_dtype(dtype, place)
     folder = find_folder(name)
     family = find_family(folder, name)
-    with _named(name), _quiet():
+    with _named(name), quiet():
         return _load(name, folder, family, place, kind, quantize, max_pixels)
 
 
@@ -206,7 +206,7 @@ def find_device(name: str) -> torch.device:
     try:
         place = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(f"device={name!r}: {_first_line(error)}") from error
+        raise ModelError(f"device={name!r}: {first_line(error)}") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device={name!r}: this machine has no CUDA device; use --device cpu")
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
@@ -218,7 +218,7 @@ def find_device(name: str) -> torch.device:
         torch.zeros(1, device=place)
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         raise ModelError(
-            f"device={name!r}: cannot be used here ({_first_line(error)}); use --device cpu"
+            f"device={name!r}: cannot be used here ({first_line(error)}); use --device cpu"
         ) from error
     return place
 
@@ -257,25 +257,5 @@ def _what_failed(error: Exception) -> str:
         where = "" if error.filename is None else f"{error.filename}: "
         return f"cannot be read: {where}{error.strerror}"
     if isinstance(error, ImportError):
-        return f"needs a library that is not there: {_first_line(error)}"
-    return f"cannot be loaded: {_first_line(error)}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No report of transformers: what it tells becomes an error of ours.  Its bars stay off."""
-    import transformers
-
-    theirs: Any = transformers.utils.logging
-    theirs.disable_progress_bar()
-    level = theirs.get_verbosity()
-    theirs.set_verbosity_error()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(level)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:_MOST_WORDS] if lines else type(error).__name__
+        return f"needs a library that is not there: {first_line(error)}"
+    return f"cannot be loaded: {first_line(error)}"

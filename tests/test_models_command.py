@@ -185,7 +185,6 @@ def test_a_missing_part_of_the_weights_is_told(run: Run, tmp_path: Path) -> None
         ("config.json", b'{"model_type": "llava_onevision", "text_config": 3}'),
         ("model.safetensors", b"\xff" * 40),
         ("longtake.json", b'{"fps": -1}'),
-        ("longtake.json", b'{"window_s": 99999}'),
     ],
 )
 def test_what_cannot_be_read_is_a_line_and_no_end(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,10 @@ from longtake.memory.chunk import ChunkInfo
 from longtake.memory.layout import lay_out
 from longtake.memory.recall import BlindQuery, peaks, shares
 from longtake.memory.window import WindowShape, fit
+from longtake.models.base import DecoderShape
+from longtake.models.recipe import Recipe
 from longtake.scope import When, settle
+from longtake.settings import Pace, TakeConfig
 
 SHAPE = WindowShape(
     layers=1, kv_heads=1, head_dim=2, window_s=4.0, window_tokens=30, step_tokens=10
@@ -100,3 +105,18 @@ def test_segments_stand_behind_one_another_on_every_axis() -> None:
     assert placed[0].tolist() == [5, 6, 7, 7, 11, 12]
     assert placed[2].tolist() == [5, 6, 7, 10, 11, 12]
     assert behind == 13
+
+
+def test_a_recipe_is_lowered_to_what_the_model_was_trained_for_and_a_flag_is_not() -> None:
+    recipe = Recipe(fps=2.0, window_s=100.0, top_k=50, frames_per_step=2)
+    shape = DecoderShape(layers=1, kv_heads=1, head_dim=8, axes=1, trained_tokens=1600)
+    pace = Pace.settle(TakeConfig(), recipe, 100, shape)
+    assert (pace.window_s, pace.window_tokens, pace.top_k) == (7.0, 700, 7)  # of 1400
+    roomy = replace(shape, trained_tokens=1 << 20)
+    pace = Pace.settle(TakeConfig(), recipe, 100, roomy)
+    assert (pace.window_s, pace.window_tokens, pace.top_k) == (100.0, 10_000, 50)
+    assert Pace.settle(TakeConfig(top_k=90), recipe, 100, shape).top_k == 90
+    with pytest.raises(
+        ValueError, match=r"100 s at 2 frames/s .* trained for 1600: lower --window"
+    ):
+        Pace.settle(TakeConfig(window_s=100.0), recipe, 100, shape)

@@ -20,7 +20,7 @@ from longtake import scope
 from longtake.asked import Asked
 from longtake.models.base import Adapter, Prompt
 from longtake.modes.base import BaseMode, fallback
-from longtake.modes.round_stream import LINE, RoundStream, Speech
+from longtake.modes.round_stream import LINE, TEXT_SINK, TEXT_WINDOW, RoundStream, Speech
 from longtake.narration.narration import Narration
 from longtake.narration.narrator import Narrator
 from longtake.narration.telling import Telling
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from longtake.session import Session
 
 FPS, VISION_S = 2.0, 16.0
+_ROOM, _WORDS = 256, 96  # tokens: of head and question, of a round's wrapping and line
 _QUIET = "..."  # what its released model ends a line with, and says where it says nothing
 
 
@@ -46,8 +47,11 @@ class StreamingVlm(BaseMode):
             raise ValueError(
                 f"window_tokens={config.window_tokens}: mode {self.name} counts seconds, --window"
             )
-        config = self.without_dialogue(config)
-        return super().pace(fallback(config, fps=FPS, window_s=VISION_S), adapter)
+        config = fallback(self.without_dialogue(config), fps=FPS)
+        steps = max(1, round((config.fps or FPS) / adapter.recipe.frames_per_step))
+        free = adapter.shape.trained_tokens - TEXT_SINK - TEXT_WINDOW - _ROOM
+        fitting = max(1, free // (steps * adapter.step_tokens + _WORDS))
+        return super().pace(fallback(config, window_s=min(VISION_S, float(fitting))), adapter)
 
     def stream(self, adapter: Adapter, pace: Pace, config: TakeConfig) -> RoundStream:
         stream = RoundStream(adapter, pace, config.decoding.seed)

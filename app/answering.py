@@ -10,10 +10,12 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from longtake import scope
 from longtake.answer import Answer, Timings
 from longtake.asked import Asked
+from longtake.models.base import ModelError
 from longtake.models.decode import Chooser
 from longtake.session import Session
 from longtake.turns import next_logits
@@ -32,6 +34,7 @@ def answer(
 
     Raises:
         ValueError: for an empty question, or a context beyond what the model was trained for.
+        ModelError: if the model's outputs are no numbers.
     """
     begun, adapter = clock(), session.adapter
     if is_over():
@@ -43,6 +46,7 @@ def answer(
     live = len(session.window.infos)
     known = scope.settle(asked.when, session.past(), live, session.window_shape)
     decoding = asked.decoding or session.config.decoding
+    _check_prompt(session, len(prompt.ids), decoding.max_tokens)
     with torch.inference_mode():
         laid = session.mode.lay(session, asked, prompt, known)
     recalled = first_token = clock()
@@ -53,6 +57,8 @@ def answer(
         with torch.inference_mode():
             if logits is None:
                 logits = next_logits(adapter, laid.turn, following)
+            if not ids:
+                _check_numbers(session, logits)
             token = chooser.choose(logits)
         if not ids:
             first_token = clock()
@@ -79,6 +85,25 @@ def answer(
         partial=not is_whole,
         timings=Timings(recalled - begun, first_token - begun, clock() - begun, len(ids)),
     )
+
+
+def _check_prompt(session: Session, tokens: int, spoken: int) -> None:
+    """Before anything is laid out: a question alone may be too long."""
+    trained = session.adapter.shape.trained_tokens
+    if session.window.sink.tokens + tokens + spoken > trained:
+        raise ValueError(
+            f"a question of {tokens} tokens and an answer of up to {spoken}: the model was trained "
+            f"for {trained}. Shorten the question, or lower max_tokens"
+        )
+
+
+def _check_numbers(session: Session, logits: Tensor) -> None:
+    if bool(logits.isnan().any()):
+        dtype = str(session.adapter.dtype).removeprefix("torch.")
+        raise ModelError(
+            f"{session.adapter.name}: its outputs are no numbers (NaN, in {dtype}): use --dtype "
+            "bfloat16 or float32, and look with longtake doctor --model"
+        )
 
 
 def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:

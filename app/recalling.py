@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,9 +76,8 @@ class Recalling:
             )
         self._session, self._asked, self._prompt, self._known = session, asked, prompt, known
         window = read_window(session, known) if asked.with_window else []
-        first = (
-            known.first if reach.recalls else known.last
-        )  # none: nothing archived is a candidate
+        # Where nothing comes back nothing archived is a candidate.
+        first = known.first if reach.recalls else known.last
         self._candidates = candidates = Candidates(session, first, known.last, window)
         self._live = {number: segment for number, segment in window if segment is not None}
         self._in_context = window if reach.with_window else []
@@ -232,19 +232,34 @@ class Recalling:
     def _check_length(self, segments: Sequence[Segment]) -> None:
         trained = self._session.adapter.shape.trained_tokens
         room = self._room(len(self._prompt.ids))
+        flags = "--top-k or --window"
+        if self._asked.plan is not None:
+            flags = f"the numbers of --recall, --recall-tokens, {flags}"
         if sum(extent(s.positions) for s in segments) + room > trained:
             raise ValueError(
                 f"{sum(s.tokens for s in segments)} tokens of context and {room} of question and "
-                f"answer: the model was trained for {trained}. Lower --top-k or --window"
+                f"answer: the model was trained for {trained}. Lower {flags}"
             )
 
+    def _seen(self) -> set[int]:
+        """Chunks that some layer's context holds."""
+        if self._fixed is not None:
+            return set(self._live)
+        return {
+            *chain.from_iterable(self._chosen),
+            *(n for n, s in self._in_context if s is not None),
+        }
+
     def _evidence(self, scores: Tensor) -> tuple[Moment, ...]:
-        """The moments that stand out over all layers, of ``[L, N]``."""
+        """The moments that stand out over all layers, of ``[L, N]``, among those in a context."""
         session = self._session
         if not len(self._candidates.numbers):
             return ()
         share = shares(scores, session.adapter.shape.head_dim, session.adapter.recipe.sharpness)
-        found = peaks(self._candidates.numbers, share, session.config.evidence)
+        seen = torch.tensor(sorted(self._seen()), dtype=torch.int64)
+        is_seen = torch.isin(self._candidates.numbers, seen)
+        numbers, share = self._candidates.numbers[is_seen], share[is_seen.to(share.device)]
+        found = peaks(numbers, share, session.config.evidence)
         return tuple(_moment(session, peak.first, peak.last, peak.score) for peak in found)
 
 

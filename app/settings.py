@@ -89,7 +89,8 @@ class Pace:
         if window_tokens + step_tokens > shape.trained_tokens:
             raise ValueError(
                 f"a window of {window_s:g} s at {fps:g} frames/s is {window_tokens} tokens, and "
-                f"the model was trained for {shape.trained_tokens}: lower --window or --fps"
+                f"the model was trained for {shape.trained_tokens}: lower --window, --fps or "
+                "--max-pixels"
             )
         return cls(
             fps=fps,

@@ -12,6 +12,7 @@ on the model itself, that all of this holds; a model for which it does not is re
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -140,7 +141,12 @@ def check_identity(decoder: Any, rotary: Rotary, layers: int) -> float:
     size = plain.float().square().mean().sqrt().clamp(min=1e-6)
     error = float((ours.float() - plain.float()).square().mean().sqrt() / size)
     allowed = _PROBE_TOLERANCE.get(weight.dtype, _PROBE_TOLERANCE_LOW)
-    if not error <= allowed:
+    if not math.isfinite(error):
+        raise ModelError(
+            f"its decoder gives no numbers in {str(weight.dtype).removeprefix('torch.')}: use "
+            "--dtype bfloat16, or float32"
+        )
+    if error > allowed:
         raise ModelError(
             f"un-rotated keys do not give this decoder's own outputs (relative error {error:.2g}, "
             f"allowed {allowed:g}): its positions are of a kind that is not supported"

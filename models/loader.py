@@ -1,7 +1,7 @@
 """A name becomes a model: the one that ships, a local folder, or a hub id.
 
 Weights are safetensors only and no code of a checkpoint is ever run.  What can be wrong is looked
-for from the cheapest on: config, files, tokenizer, room; then the weights are read, and at last
+for from the cheapest on: config, recipe, files, tokenizer, room; then the weights are read, and at last
 their numbers.  Errors say what was asked for, why it cannot be, and what to do.
 """
 
@@ -25,7 +25,7 @@ from longtake.models.families.common import FamilyAdapter
 from longtake.models.fingerprint import fingerprint
 from longtake.models.foreign import first_line, quiet
 from longtake.models.pixels import read_preprocessing
-from longtake.models.recipe import read_recipe
+from longtake.models.recipe import Recipe, read_recipe
 
 EMBEDDED = "embedded"
 FAMILIES: dict[str, tuple[str, str]] = {
@@ -59,7 +59,7 @@ def load(
 
     Raises:
         ModelError: unknown name, unsupported family, damaged or incomplete checkpoint, no room.
-        ValueError: if ``max_pixels`` makes no sense.
+        ValueError: if ``max_pixels`` makes no sense, or holds less than one token.
     """
     if max_pixels is not None and max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: must be at least 1")
@@ -69,31 +69,47 @@ def load(
     folder = find_folder(name)
     family = find_family(folder, name)
     with _named(name), quiet():
-        return _load(name, folder, family, place, kind, quantize, max_pixels)
+        config = _read_config(folder, family, _again(name, folder))
+        recipe = read_recipe(folder, family.default_recipe)
+        family.check_recipe(config, recipe)
+    asked = recipe if max_pixels is None else replace(recipe, max_pixels=max_pixels)
+    family.check_recipe(config, asked)  # what is wrong now is the caller's value, not the model
+    with _named(name), quiet():
+        loaded = _load(name, folder, family, config, asked, place, kind, quantize)
+        if max_pixels is not None and loaded.step_tokens == family.most_step_tokens(
+            loaded.config, read_preprocessing(folder), recipe, loaded.template.encode
+        ):
+            _log.warning("--max-pixels %d changes nothing for %s", max_pixels, name)
+    return loaded
+
+
+def _read_config(folder: Path, family: type[FamilyAdapter], again: str) -> Any:
+    import transformers
+
+    model_class: Any = getattr(transformers, family.model_class)
+    config = supported.model_config(folder, model_class.config_class, again)
+    trained.check_layers(config.get_text_config())
+    return config
 
 
 def _load(
     name: str,
     folder: Path,
     family: type[FamilyAdapter],
+    config: Any,
+    recipe: Recipe,
     place: torch.device,
     dtype: torch.dtype,
     quantize: str,
-    max_pixels: int | None,
-) -> Adapter:
+) -> FamilyAdapter:
     import transformers
 
     again = _again(name, folder)
     own = quantization.own_method(supported.read_config(folder))
     how = quantization.options(quantize, own, dtype, place)
-    recipe = read_recipe(folder, family.default_recipe)
-    if max_pixels is not None:
-        recipe = replace(recipe, max_pixels=max_pixels)
     stored = intact.check_files(folder, again)
     tokenizer = tokens.read_tokenizer(folder, again)
     model_class: Any = getattr(transformers, family.model_class)
-    config = model_class.config_class.from_pretrained(folder, local_files_only=True)
-    trained.check_layers(config.get_text_config())
     tokens.check_special(tokenizer, config)
     if own is None:  # else its packed numbers do not tell what they become
         room.check_room(room.need(stored.values(), dtype, quantize), place)
@@ -113,15 +129,7 @@ def _load(
     if "device_map" not in how:
         model.to(place)
     sound.check_finite(model)
-    loaded = family(model, tokenizer, folder, recipe, name, fingerprint(folder))
-    if max_pixels is not None:
-        plain = read_recipe(folder, family.default_recipe)
-        step_tokens = family.most_step_tokens(
-            model.config, read_preprocessing(folder), plain, loaded.template.encode
-        )
-        if step_tokens == loaded.step_tokens:
-            _log.warning("--max-pixels %d changes nothing for %s", max_pixels, name)
-    return loaded
+    return family(model, tokenizer, folder, recipe, name, fingerprint(folder))
 
 
 def find_folder(name: str) -> Path:
@@ -206,7 +214,7 @@ def find_device(name: str) -> torch.device:
     try:
         place = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(f"device={name!r}: {first_line(error)}") from error
+        raise ModelError(f"device={name!r}: use auto, cpu, cuda or cuda:N") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device={name!r}: this machine has no CUDA device; use --device cpu")
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():

@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from longtake.models.base import ModelError
 from longtake.models.trained import RECURRENT
 
@@ -54,6 +56,13 @@ _RECURRENT_FAMILIES = frozenset(
     "granitemoehybrid lfm2 lfm2_moe lfm2_vl lfm3 lfm3_vl recurrent_gemma rwkv xlstm minimax "
     "olmo_hybrid bailing_hybrid zaya".split()
 )
+_COUNTS = (  # of a decoder; what is no count is said of it before a library trips over it
+    "hidden_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "vocab_size",
+)
 _SOUND = ("audio_config", "num_mel_bins", "feat_extract_norm", "audio_token_id", "codebook_size")
 
 
@@ -72,6 +81,51 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError(f"{path} holds no JSON object: download it again")
     return config
+
+
+def model_config(folder: Path, kind: Any, again: str) -> Any:
+    """The folder's config, as transformers' class of its family reads it.
+
+    Args:
+        kind: that class.
+        again: how the file is fetched once more.
+
+    Raises:
+        ModelError: names the field whose value cannot be.
+    """
+    whole = read_config(folder)
+    said = _wrong_value(whole)
+    if said is None:
+        try:
+            return kind.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # a foreign file can be wrong in any way
+            # Its validators wrap what they found, with the field in it
+            said = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
+    raise ModelError(f"{CONFIG} cannot be used: {said}; correct it, or {again}")
+
+
+def _wrong_value(whole: Mapping[str, Any]) -> str | None:
+    parts = {"": whole}
+    for name in ("text_config", "vision_config"):
+        if isinstance(whole.get(name), dict):
+            parts[f"{name}."] = whole[name]
+    for prefix, part in parts.items():
+        for field in ("dtype", "torch_dtype"):
+            dtype = part.get(field)
+            if isinstance(dtype, str) and not _is_dtype(dtype):
+                return f"{prefix}{field} is {json.dumps(dtype)}, and torch has no such dtype"
+    prefix = "text_config." if "text_config." in parts else ""
+    for field in _COUNTS:
+        count = parts[prefix].get(field, 1)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            return f"{prefix}{field} is {json.dumps(count)}, and must be a whole number from 1 on"
+    return None
+
+
+def _is_dtype(name: str) -> bool:
+    return name == "auto" or isinstance(
+        getattr(torch, name.removeprefix("torch."), None), torch.dtype
+    )
 
 
 def check_family(config: Mapping[str, Any], families: Collection[str]) -> str:

@@ -68,7 +68,7 @@ class Template:
         return torch.tensor(ids)
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, verbose=False)
         return ids
 
     def text(self, ids: Sequence[int]) -> str:
@@ -100,7 +100,9 @@ class Template:
 
     def cut(self, text: str, spoken: str, begin: int) -> Prompt:
         """Token ids of a text in which the question's own words begin at a character."""
-        coded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        coded = self._tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
         end = begin + len(spoken)
         asked = [
             first < end and last > begin and last > first for first, last in coded["offset_mapping"]

@@ -221,7 +221,7 @@ def test_a_window_is_bounded_by_free_memory(
     per_second = model.window_bytes / model.window_s
     assert model.widest_window_s == pytest.approx(50_000 / per_second, rel=0.3)
     (check,) = (c for c in checks_model.judge_model(model) if c.name == "window")
-    assert check.state == "note" and "--window" in check.advice
+    assert check.state == "note" and "--window" in check.advice and "--quantize" in check.advice
 
 
 def test_a_recipe_beyond_the_trained_context_is_noted_and_the_rest_is_looked_at(
@@ -231,7 +231,14 @@ def test_a_recipe_beyond_the_trained_context_is_noted_and_the_rest_is_looked_at(
     (copy / "longtake.json").write_text('{"window_s": 99999}')
     code, out, _ = run("--model", copy, "--memory", tmp_path, "--device", "cpu", "--json")
     assert code == 0
-    assert state_of(out, "window")["state"] == "note"
+    window = state_of(out, "window")
+    assert window["state"] == "note" and "trained for" in window["value"]
+    assert "--dtype" not in window["advice"] and "--quantize" not in window["advice"]
+    model = json.loads(out)["model"]
+    assert model["recipe_window_s"] == 99999
+    with Engine(load(str(copy), device="cpu")) as engine, engine.open() as take:
+        assert model["window_s"] == take.pace.window_s
+        assert model["window_bytes"] == take.stats().device_bytes
     assert state_of(out, "parity")["state"] == "ok"
 
 

@@ -92,6 +92,26 @@ def test_a_config_with_a_field_of_the_wrong_kind(copy: Path) -> None:
     assert "hidden_size" in refusal(copy)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("num_hidden_layers", 99, "num_hidden_layers"),
+        ("hidden_size", "64", 'text_config.hidden_size is "64"'),
+        ("max_position_embeddings", None, "text_config.max_position_embeddings is null"),
+        ("num_attention_heads", 0, "text_config.num_attention_heads is 0"),
+        ("dtype", "float99", 'text_config.dtype is "float99", and torch has no such dtype'),
+    ],
+)
+def test_a_wrong_value_is_laid_to_the_config_and_not_to_the_tokenizer(
+    copy: Path, field: str, value: Any, said: str
+) -> None:
+    text = json.loads((copy / "config.json").read_text())["text_config"]
+    edit(copy / "config.json", text_config=text | {field: value})
+    told = refusal(copy)
+    assert "config.json cannot be used" in told and said in told and "tokenizer" not in told
+    assert told.endswith("; correct it, or download it again")
+
+
 OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"model_type": "llama", "vocab_size": 9}, "reads text and does not see"),
     ({"model_type": "whisper", "num_mel_bins": 80, "vocab_size": 9}, "hears and does not see"),
@@ -467,6 +487,13 @@ def test_a_device_that_there_is_not(tiny_model: Path, name: str) -> None:
         load(str(tiny_model), device=name)
 
 
+@pytest.mark.parametrize("name", ["tpu", "", " cuda"])
+def test_what_is_no_device_lists_what_there_is(tiny_model: Path, name: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load(str(tiny_model), device=name)
+    assert str(caught.value) == f"device={name!r}: use auto, cpu, cuda or cuda:N"
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_every_dtype_loads_on_the_cpu(tiny_model: Path, dtype: str) -> None:
     assert load(str(tiny_model), device="cpu", dtype=dtype).dtype == getattr(torch, dtype)
@@ -564,6 +591,19 @@ def test_fewer_pixels_are_fewer_tokens(tmp_path: Path, caplog: pytest.LogCapture
     whole = load(str(folder), device="cpu").step_tokens
     assert load(str(folder), device="cpu", max_pixels=2 * 64 * 64).step_tokens < whole
     assert not caplog.text
+
+
+def test_too_few_pixels_are_the_callers_mistake_or_the_recipes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = checkpoints.write("qwen2_5_vl", tmp_path / "qwen")
+    said = "max_pixels=1: must be at least 128, one token of this model"
+    words = ["ask", str(tmp_path), "what?", "--model", str(folder), "--device", "cpu"]
+    assert cli.main([*words, "--max-pixels", "1"]) == 2
+    assert capfd.readouterr().err == f"longtake: {said}\n"
+    assert load(str(folder), device="cpu", max_pixels=128).step_tokens == 1
+    (folder / "longtake.json").write_text('{"max_pixels": 1}')
+    assert said in refusal(folder)
 
 
 # ------------------------------------------------------------------ quantisation

@@ -18,6 +18,7 @@ from torch import Tensor
 from longtake.answering import fit_dialogue
 from longtake.asked import Asked
 from longtake.memory import full_window
+from longtake.models.base import ModelError
 from longtake.models.decode import Decoding
 from longtake.models.loader import load
 from longtake.modes import find_mode, round_stream
@@ -565,7 +566,7 @@ def test_a_memory_of_one_mode_is_opened_in_another(
         assert [info.number for info in one.past()] == list(range(count))
         if second == "full":
             assert len(one.window.infos) == count
-        one.see(streams.frames(each))
+        one.see(streams.frames(each))  # a round, in streamingvlm
         assert one.chunks == count + 1
         logits_of(one)
 
@@ -700,3 +701,51 @@ def test_a_question_cannot_recall_where_the_mode_does_not(
         one.see(streams.frames(6))
         with pytest.raises(ValueError, match="mode window recalls nothing"):
             logits_of(one, **asked)
+
+
+@pytest.mark.parametrize("mode", ["recall", "rekv"])
+def test_evidence_names_only_what_some_layer_attended_to(adapter: Listening, mode: str) -> None:
+    with streams.session(adapter, mode=mode, window_s=4.0) as one:
+        one.see(streams.frames(30))
+        chosen = [2, 5]
+        held = [info.number for info in one.window.infos] if mode == "recall" else []
+        past = one.past()
+        asked = Asked(question=QUESTION, select=lambda _s, n: [chosen] * n, decoding=ONE_TOKEN)
+        moments = streams.answer(one, asked).evidence
+    assert moments
+    for moment in moments:
+        named = {i.number for i in past if moment.start_s <= i.start_s <= i.end_s <= moment.end_s}
+        assert named and named <= {*chosen, *held}
+
+
+def test_a_question_longer_than_the_context_is_refused_before_anything(adapter: Listening) -> None:
+    with streams.session(adapter) as one:
+        one.see(streams.frames(6))
+        calls = len(adapter.hidden)
+        with pytest.raises(ValueError, match="Shorten the question"):
+            streams.answer(one, Asked(question="x " * 60_000))
+        assert len(adapter.hidden) == calls
+
+
+def test_outputs_that_are_no_numbers_are_no_answer(
+    adapter: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with streams.session(adapter) as one:
+        one.see(streams.frames(6))
+        head = adapter._adapter.logits
+        monkeypatch.setattr(adapter._adapter, "logits", lambda h: head(h) * float("nan"))
+        with pytest.raises(ModelError, match=r"no numbers .*--dtype bfloat16"):
+            streams.answer(one, Asked(question=QUESTION))
+
+
+def test_streamingvlm_says_that_an_opened_memory_has_no_rounds(
+    adapter: Listening, tmp_path: Path
+) -> None:
+    where: dict[str, Any] = {"mode": "streamingvlm", "folder": tmp_path / "m"}
+    with streams.session(adapter, **where) as one:
+        one.see(streams.frames(4))
+    with streams.session(adapter, **where) as one:
+        with pytest.raises(ValueError, match="begins with no rounds"):
+            logits_of(one)
+        one.see(streams.frames(4))
+        logits_of(one)

@@ -144,6 +144,13 @@ def test_a_cue_holds_whatever_is_said() -> None:
     assert vtt_cue(1.0, 2.0, " \n ").splitlines()[1] == "-"
 
 
+def test_a_cue_holds_no_control_characters() -> None:
+    said = "a \x1b[1mdog\x07\x00\nand\x9b a -\x00-> cat\x7f"
+    assert srt_cue(1, 0.0, 1.0, said).splitlines()[2:] == ["a [1mdog and a -> cat", ""]
+    assert vtt_cue(0.0, 1.0, said).splitlines()[1:] == ["a [1mdog and a --&gt; cat", ""]
+    assert srt_cue(1, 0.0, 1.0, "\x1b").splitlines()[2] == "-"
+
+
 def test_times_count_from_the_video_that_is_shown() -> None:
     show = Shown("srt", io.StringIO(), begin_s=100.0)
     show.line(Line(101.0, 103.5, "a dog"))

@@ -61,7 +61,7 @@ def run(request: Request) -> int:
                 seen = clock(take.stats().newest_s)
                 say(f"seen to {seen}; ask about it. /help lists commands, Ctrl-D ends")
             if not take.pace.dialogue_tokens:
-                say("this model knows no dialogue: each question stands alone")
+                say("no dialogue with this model and mode: each question stands alone")
             return _converse(chat, lines)
 
 

@@ -5,6 +5,7 @@ Cues count from a time that the caller names, so that they fit over the video th
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from longtake.answer import Answer
@@ -39,7 +40,7 @@ def srt_cue(number: int, start_s: float, end_s: float, text: str) -> str:
 
 def vtt_cue(start_s: float, end_s: float, text: str) -> str:
     """One cue of WebVTT, with the empty line behind it; `VTT_HEAD` comes before the first."""
-    words = " ".join(text.split()) or "-"
+    words = _plain(text)
     for letter, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         words = words.replace(letter, name)
     return f"{_span(start_s, end_s).replace(',', '.')}\n{words}\n\n"
@@ -62,4 +63,10 @@ def _time(whole_ms: int) -> str:
 
 def _line(text: str) -> str:
     """On one line: an empty one would end the cue, and an arrow would begin another."""
-    return " ".join(text.split()).replace("-->", "->") or "-"
+    return _plain(text).replace("-->", "->")
+
+
+def _plain(text: str) -> str:
+    """Without control characters (C0, DEL, C1): players and terminals would act on them."""
+    spaced = " ".join(text.split())
+    return "".join(c for c in spaced if unicodedata.category(c) != "Cc").strip() or "-"

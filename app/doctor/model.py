@@ -51,8 +51,9 @@ class Model:
     free_bytes: int | None  # of the device's memory, after loading; None: not known
     step_tokens: int  # the most that a step can have
     hour_bytes: int  # keys and values of an hour, as the memory keeps them
-    window_s: float  # of its recipe
-    window_bytes: int  # what that, or the longest that it was trained for, takes on the device
+    window_s: float  # that a take has by default: its recipe's, within the trained context
+    recipe_window_s: float
+    window_bytes: int  # what `window_s` takes on the device
     widest_window_s: float  # that fits, into free memory and the trained context
 
 
@@ -95,6 +96,7 @@ def find_model(
         step_tokens=adapter.step_tokens,
         hour_bytes=_hour_bytes(adapter),
         window_s=window_s,
+        recipe_window_s=adapter.recipe.window_s,
         window_bytes=window_bytes,
         widest_window_s=widest_s,
     )
@@ -116,16 +118,18 @@ def judge_model(model: Model) -> Iterator[Check]:
     yield Check("model", "weights", "ok", f"{bytes_text(model.weights_bytes)}{free}")
     text = f"{model.step_tokens} tokens a step, {bytes_text(model.hour_bytes)} an hour"
     yield Check("model", "stream", "ok", text)
-    shown_s = min(model.window_s, model.widest_window_s)
     text = (
-        f"{shown_s:g} s take {bytes_text(model.window_bytes)}; up to {model.widest_window_s:.0f} s "
-        f"fit, and its recipe has {model.window_s:g} s"
+        f"{model.window_s:g} s take {bytes_text(model.window_bytes)}; up to "
+        f"{model.widest_window_s:.0f} s fit, and its recipe has {model.recipe_window_s:g} s"
     )
-    if model.widest_window_s >= model.window_s:
-        yield Check("model", "window", "ok", text)
-    else:
+    if model.widest_window_s < model.window_s:  # which the trained context has room for
         advice = "lower --window, --fps or --max-pixels, or use --dtype bfloat16 or --quantize 4bit"
-        yield Check("model", "window", "note", text, advice)
+        yield Check("model", "window", "note", f"{text}: free memory ends there", advice)
+    elif model.window_s < model.recipe_window_s:
+        text += f": the default is {model.window_s:g} s, for the context that it was trained for"
+        yield Check("model", "window", "note", text, "for a longer one lower --fps or --max-pixels")
+    else:
+        yield Check("model", "window", "ok", text)
 
 
 def find_parity(name: str, device: str) -> Parity | NotCompared:
@@ -179,20 +183,18 @@ def _check_s(adapter: Adapter) -> float:
 
 
 def _window(adapter: Adapter, free: int | None) -> tuple[float, float, int]:
-    """The recipe's window in seconds, the longest that fits, and bytes of the shorter one.
+    """The window that a take has by default, the longest that fits, and bytes of the first.
 
     What fits is bounded by free memory and by the trained context.
     """
     step_s = adapter.recipe.frames_per_step / adapter.recipe.fps
     trained_s = (adapter.shape.trained_tokens // adapter.step_tokens - 1) * step_s
-    wanted_s = adapter.recipe.window_s
-    opened = TakeConfig(window_s=max(step_s, min(wanted_s, trained_s)))
-    with Engine(adapter) as engine, engine.open(None, opened) as take:
-        held, tokens = take.stats().device_bytes, take.pace.window_tokens
+    with Engine(adapter) as engine, engine.open(None, TakeConfig()) as take:
+        held, pace = take.stats().device_bytes, take.pace
     if free is None:
-        return wanted_s, trained_s, held
-    steps = int(free * _WINDOWS_SHARE / held * tokens) // adapter.step_tokens
-    return wanted_s, min(trained_s, steps * step_s), held
+        return pace.window_s, trained_s, held
+    steps = int(free * _WINDOWS_SHARE / held * pace.window_tokens) // adapter.step_tokens
+    return pace.window_s, min(trained_s, steps * step_s), held
 
 
 def _hour_bytes(adapter: Adapter) -> int:

@@ -73,6 +73,11 @@ class StreamingVlm(BaseMode):
                 "--at and --between: this mode keeps no earlier windows; use --mode recall"
             )
         rounds = _stream_of(session).window
+        if known.past and not rounds.infos:
+            raise ValueError(
+                "a memory that is opened again begins with no rounds: nothing of it is in this "
+                "mode's context before frames come; use --mode recall"
+            )
         return Recalling(session, asked, prompt, known, self.reach, rounds.context()).lay()
 
     def narrate(self, session: Session, telling: Telling, narration: Narration) -> None:

@@ -92,7 +92,7 @@ class QwenVL(FamilyAdapter):
         token = frames * (vision.patch_size * vision.spatial_merge_size) ** 2
         if recipe.max_pixels is not None and recipe.max_pixels < token:
             raise ValueError(
-                f"max_pixels={recipe.max_pixels}: one token alone has {token}, of {frames} frames"
+                f"max_pixels={recipe.max_pixels}: must be at least {token}, one token of this model"
             )
 
     @property

@@ -1,8 +1,8 @@
 """A name becomes a model: the one that ships, a local folder, or a hub id.
 
 Weights are safetensors only and no code of a checkpoint is ever run.  What can be wrong is looked
-for from the cheapest on: config, recipe, files, tokenizer, room; then the weights are read, and at last
-their numbers.  Errors say what was asked for, why it cannot be, and what to do.
+for from the cheapest on: config, recipe, files, tokenizer, room; then the weights are read, and at
+last their numbers.  Errors say what was asked for, why it cannot be, and what to do.
 """
 
 from __future__ import annotations

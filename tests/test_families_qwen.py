@@ -345,7 +345,7 @@ def test_the_checkpoints_own_limit_is_kept(folder: Path, tmp_path: Path) -> None
     ("recipe", "told"),
     [
         ({"frames_per_step": 1}, "temporal patch has 2 frames"),
-        ({"max_pixels": 127}, "max_pixels=127: one token alone has 128"),
+        ({"max_pixels": 127}, "max_pixels=127: must be at least 128, one token of this model"),
         ({"stamp": "hh:mm:ss"}, "its own place for times"),
     ],
 )

@@ -67,6 +67,6 @@ def _line(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without control characters (C0, DEL, C1): players and terminals would act on them."""
-    spaced = " ".join(text.split())
-    return "".join(c for c in spaced if unicodedata.category(c) != "Cc").strip() or "-"
+    """On one line, without control characters: players and terminals would act on them."""
+    kept = "".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    return " ".join(kept.split()) or "-"

@@ -6,10 +6,11 @@ A step is written as the family's own processor writes it:
 
 the time being the mean of its frames' times.  (Newer versions of transformers leave another start
 and end around the whole video standing, which the template writes for its place; 5.0 did not,
-nor do we.  Which of the two the model was trained with was not checked.)  Each step is a video segment for the model too, so
-positions are those that it was trained with.  Deepstack (arXiv 2406.04334): features of deeper
-vision layers are added to the hidden states of the step's visual tokens behind the first decoder
-layers; they are no tokens, so nothing of them is kept but in the keys and values they change.
+nor do we.  Which of the two the model was trained with was not checked.)  Each step is a video
+segment for the model too, so positions are those that it was trained with.  Deepstack (arXiv
+2406.04334): features of deeper vision layers are added to the hidden states of the step's visual
+tokens behind the first decoder layers; they are no tokens, so nothing of them is kept but in the
+keys and values they change.
 """
 
 from __future__ import annotations

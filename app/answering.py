@@ -16,6 +16,7 @@ from longtake import scope
 from longtake.answer import Answer, Timings
 from longtake.asked import Asked
 from longtake.models.base import ModelError
+from longtake.models.bridge import no_numbers
 from longtake.models.decode import Chooser
 from longtake.session import Session
 from longtake.turns import next_logits
@@ -99,11 +100,8 @@ def _check_prompt(session: Session, tokens: int, spoken: int) -> None:
 
 def _check_numbers(session: Session, logits: Tensor) -> None:
     if bool(logits.isnan().any()):
-        dtype = str(session.adapter.dtype).removeprefix("torch.")
-        raise ModelError(
-            f"{session.adapter.name}: its outputs are no numbers (NaN, in {dtype}): use --dtype "
-            "bfloat16 or float32, and look with longtake doctor --model"
-        )
+        what_to_do = no_numbers(session.adapter.dtype)
+        raise ModelError(f"{session.adapter.name}: its outputs are no numbers (NaN){what_to_do}")
 
 
 def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:

@@ -91,6 +91,13 @@ def run_decoder(decoder: Any, embeds: Tensor, past: Past, extra: dict[str, Any])
     return hidden[0]
 
 
+def no_numbers(dtype: torch.dtype) -> str:
+    """What to do where outputs are NaN; goes behind what was found."""
+    if dtype == torch.float16:
+        return ": float16 may be too narrow for it; use --dtype bfloat16 or float32"
+    return ": the checkpoint, or what it says of its pictures, is damaged; download it again"
+
+
 class _OwnTokens:
     """A past that holds nothing but the tokens themselves, at given positions."""
 
@@ -142,10 +149,7 @@ def check_identity(decoder: Any, rotary: Rotary, layers: int) -> float:
     error = float((ours.float() - plain.float()).square().mean().sqrt() / size)
     allowed = _PROBE_TOLERANCE.get(weight.dtype, _PROBE_TOLERANCE_LOW)
     if not math.isfinite(error):
-        raise ModelError(
-            f"its decoder gives no numbers in {str(weight.dtype).removeprefix('torch.')}: use "
-            "--dtype bfloat16, or float32"
-        )
+        raise ModelError(f"its decoder gives no numbers (NaN){no_numbers(weight.dtype)}")
     if error > allowed:
         raise ModelError(
             f"un-rotated keys do not give this decoder's own outputs (relative error {error:.2g}, "

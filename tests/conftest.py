@@ -35,7 +35,7 @@ if (ROOT / "app" / "__init__.py").exists():
 # What was started in the background ignores Ctrl-C and passes that on; tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.models"]
+pytest_plugins = ["tests.models", "tests.modes"]
 
 
 @pytest.fixture(autouse=True)

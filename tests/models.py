@@ -25,3 +25,9 @@ def ending_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     ends = {"eos_token_id": list(range(checkpoints.VOCABULARY))}
     (folder / "generation_config.json").write_text(json.dumps(ends))
     return folder
+
+
+@pytest.fixture
+def copy(tiny_model: Path, tmp_path: Path) -> Path:
+    """The tiny model, to be broken."""
+    return shutil.copytree(tiny_model, tmp_path / "copy")

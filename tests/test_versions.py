@@ -47,7 +47,7 @@ def test_the_laws_hold_and_streams_become_the_same_at(
     written.mkdir()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["tests/release.py", "tests/test_dense.py", "tests/test_laws.py"]
-    command += [] if families == FEW else ["tests/test_modes.py"]
+    command += [] if families == FEW else ["tests/test_modes.py", "tests/test_mode_streamingvlm.py"]
     command += ["-k", " or ".join(("release", *families))]
     done = subprocess.run(
         command,

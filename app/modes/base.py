@@ -63,6 +63,7 @@ class Mode(Protocol):
     """One way to see and to answer."""
 
     name: str
+    reach: Reach
 
     def pace(self, config: TakeConfig, adapter: Adapter) -> Pace:
         """Rate, window and recall: what the config leaves open is filled in.
@@ -76,9 +77,9 @@ class Mode(Protocol):
         """A new stream; its sink has gone through the decoder."""
         ...
 
-    reach: Reach
-
-    def prompt(self, session: Session, asked: Asked) -> Prompt: ...
+    def prompt(self, session: Session, asked: Asked) -> Prompt:
+        """What is put behind the context: the question in its template."""
+        ...
 
     def lay(self, session: Session, asked: Asked, prompt: Prompt, known: scope.Scope) -> Laid:
         """Choose and bring what the question attends to."""

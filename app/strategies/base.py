@@ -51,6 +51,11 @@ class Strategy(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def count(self) -> int | None:
+        """Chunks that it gives at most; None: the question's top_k."""
+        ...
+
     def rank(self, offered: Offered) -> Sequence[int]:
         """Numbers of chunks that were offered, best first, none twice; may be empty."""
         ...

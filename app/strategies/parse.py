@@ -44,7 +44,7 @@ class Plan:
 
     def most(self, top_k: int) -> int:
         """Chunks that all of them may choose."""
-        counts = [getattr(strategy, "count", None) or top_k for strategy in self.strategies]
+        counts = [strategy.count or top_k for strategy in self.strategies]
         return sum(counts) + (top_k if self.has_model else 0)
 
     def prepare(self) -> None:

@@ -222,12 +222,15 @@ class Recalling:
         return prompt_tokens + decoding.max_tokens
 
     def _most_tokens(self) -> int:
-        """A bound of a layer's context, before it is known: the largest of what may be chosen."""
-        sizes = [self._known.info(n).tokens for n in self._candidates.numbers.tolist()]
-        chosen = min(self._top_k, self._recallable) + sum(map(len, self._offers))
-        largest = sorted(sizes[: self._recallable], reverse=True)[:chosen]
+        """A bound of a layer's context, before it is known."""
+        chosen = self._top_k + sum(map(len, self._offers))
+        if chosen < self._recallable:
+            recalled = chosen * self._session.adapter.step_tokens
+        else:  # all there are
+            numbers = self._candidates.numbers[: self._recallable].tolist()
+            recalled = sum(self._known.info(number).tokens for number in numbers)
         live = sum(s.tokens for _, s in self._in_context if s is not None)
-        return self._session.window.sink.tokens + sum(largest) + live
+        return self._session.window.sink.tokens + recalled + live
 
     def _check_length(self, segments: Sequence[Segment]) -> None:
         trained = self._session.adapter.shape.trained_tokens
@@ -242,7 +245,7 @@ class Recalling:
             )
 
     def _seen(self) -> set[int]:
-        """Chunks that some layer's context holds."""
+        """Candidates that some layer's context holds."""
         if self._fixed is not None:
             return set(self._live)
         return {
@@ -256,10 +259,11 @@ class Recalling:
         if not len(self._candidates.numbers):
             return ()
         share = shares(scores, session.adapter.shape.head_dim, session.adapter.recipe.sharpness)
-        seen = torch.tensor(sorted(self._seen()), dtype=torch.int64)
-        is_seen = torch.isin(self._candidates.numbers, seen)
-        numbers, share = self._candidates.numbers[is_seen], share[is_seen.to(share.device)]
-        found = peaks(numbers, share, session.config.evidence)
+        numbers = torch.tensor(sorted(self._seen()), dtype=torch.int64)
+        known = self._candidates.numbers
+        places = torch.searchsorted(known, numbers).clamp(max=len(known) - 1)
+        places = places[known[places] == numbers]  # `select` may give others
+        found = peaks(known[places], share[places.to(share.device)], session.config.evidence)
         return tuple(_moment(session, peak.first, peak.last, peak.score) for peak in found)
 
 

@@ -71,4 +71,4 @@ def settle(when: When, past: Sequence[ChunkInfo], live: int, shape: WindowShape)
         last = max(first, min(last, bisect_right(starts, end)))
         window = [info for info in window if info.end_s >= begin and info.start_s <= end]
     as_of_s = past[known - 1].end_s if known else 0.0
-    return Scope(first, last, tuple(window), as_of_s, past[:known])
+    return Scope(first, last, tuple(window), as_of_s, past if known == len(past) else past[:known])

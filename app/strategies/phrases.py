@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from longtake.strategies.spoken import (
     AGO,
@@ -59,8 +60,8 @@ def spans(question: str, as_of_s: float) -> list[Span]:
     found: list[tuple[int, Span]] = []
     rest = question.replace("\u2019", "'")
     may_be_of_day = _OTHER_DAY.search(rest) is None
-    for pattern, read in _PHRASES:
-        for match in list(pattern.finditer(rest)):
+    for form, read in _PHRASES:
+        for match in list(_pattern(form).finditer(rest)):
             begin, end = match.span()
             found += [(begin, span) for span in read(match, as_of_s)]
             rest = rest[:begin] + _READ * (end - begin) + rest[end:]
@@ -82,12 +83,18 @@ _TO = r"\s*(?:\b(?:to|until|till|through)\b|-|\u2013|\u2014)\s*"
 _ABOUT = r"(?:about|around|approximately|roughly)"
 
 _Read = Callable[[re.Match[str], float], list[Span]]
-_PHRASES: list[tuple[re.Pattern[str], _Read]] = []  # those that hold others come first
+_PHRASES: list[tuple[str, _Read]] = []  # those that hold others come first
+
+
+@cache
+def _pattern(form: str) -> re.Pattern[str]:
+    """Made when times are first looked for: all of them take most of a second."""
+    return re.compile(form, re.IGNORECASE)
 
 
 def _phrase(*forms: str) -> Callable[[_Read], _Read]:
     def register(read: _Read) -> _Read:
-        _PHRASES.extend((re.compile(form, re.IGNORECASE), read) for form in forms)
+        _PHRASES.extend((form, read) for form in forms)
         return read
 
     return register

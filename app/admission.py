@@ -57,7 +57,7 @@ def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admi
         source = _open(wish, session, wish.start_s)
         return Admitted(source, identity, offset_s)
     tick_s = 1 / session.pace.fps
-    seen_s = ledger.seen_s(known, session.newest_s) if session.chunks else None
+    seen_s = None if session.seen_s is None else ledger.seen_s(known, session.seen_s)
     if known.done and not _is_lost(known, seen_s):
         return _finished(wish, session, known)
     if seen_s is None:

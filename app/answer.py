@@ -20,7 +20,7 @@ class Moment:
 class Timings:
     """Seconds from the moment at which the question's turn came."""
 
-    recall_s: float  # choosing chunks and bringing them; dependent selection prefills meanwhile
+    recall_s: float  # choosing chunks and bringing them, while the prompt goes through
     first_token_s: float
     total_s: float
     tokens: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from longtake import scope
+from longtake.memory.selection import Selection
 from longtake.models.decode import Decoding
 from longtake.settings import SELECTIONS
 
@@ -29,9 +30,12 @@ class Asked:
     select_by: str | None = None  # dependent or blind
     plan: Plan | None = None  # strategies of recall; None: the model's own
     recall_tokens: int | None = None  # what all of them may bring together
+    scores: str | None = None  # that choose: plain, or centred
+    diversity_s: float | None = None  # chunks this near a better one come last
     select: Select | None = None
     with_window: bool = True  # False: the newest part of the stream stays out of the context
     is_over: Callable[[], bool] = lambda: False  # looked at where choosing takes long
+    left_s: Callable[[], float | None] = lambda: None  # until the answer is due; None: any time
     received_s: float = 0.0  # session time of the newest frame that had come when it was asked
 
     def __post_init__(self) -> None:
@@ -41,6 +45,8 @@ class Asked:
             raise ValueError("the question holds bytes that are no UTF-8: type it as text")
         if self.select_by is not None and self.select_by not in SELECTIONS:
             raise ValueError(f"select_by={self.select_by!r}: must be {' or '.join(SELECTIONS)}")
+        scores = "plain" if self.scores is None else self.scores
+        Selection.of(scores, self.diversity_s or 0.0)  # says what makes no sense
         for name in ("top_k", "recall_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -22,6 +22,11 @@ class Dialogues:
         with self._lock:
             return () if name is None else self._turns.get(name, ())
 
+    def clear(self) -> None:
+        """Forget all conversations."""
+        with self._lock:
+            self._turns.clear()
+
     def add(self, name: str, question: str, answer: str) -> None:
         """The conversation becomes the newest; the oldest beyond the bound is forgotten."""
         with self._lock:

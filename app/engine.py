@@ -148,11 +148,17 @@ class Engine:
         asking = Asking()
         ends = None if deadline_s is None else time.monotonic() + deadline_s
 
+        def left_s() -> float | None:
+            return None if ends is None else max(0.0, ends - time.monotonic())
+
         def is_over() -> bool:
-            return asking.is_cancelled or (ends is not None and time.monotonic() >= ends)
+            return asking.is_cancelled or left_s() == 0
+
+        asked = replace(asked, left_s=left_s)
 
         def do() -> None:
             try:
+                session.refresh()
                 pieces = answer(session, asked, time.monotonic, is_over)
                 while True:
                     try:
@@ -227,6 +233,7 @@ class Engine:
             fingerprint=adapter.fingerprint,
             config=config.memory,
             read_only=read_only,
+            key_bias=adapter.key_bias(),
         )
         try:
             sizes = adapter.shape
@@ -234,7 +241,9 @@ class Engine:
                 config.memory.index,
                 layers=sizes.layers,
                 width=sizes.kv_heads * sizes.head_dim,
-            )  # on the CPU: it grows with the stream, device memory must not
+                device=adapter.device,
+                device_bytes=config.memory.index_device_bytes,
+            )
             session = Session(adapter, store, index, config)
             take = Take(self, session, store, config.mailbox_frames)
             take.prepare()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
 
+FORGOTTEN = "forgotten"  # why frames were dropped
+
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
@@ -77,6 +79,11 @@ class Inbox:
         """Frames that were taken from here could not be seen."""
         with self._lock:
             self._refused[reason] += count
+
+    def forget(self, is_meant: Callable[[Frame], bool]) -> None:
+        """Frames that wait are dropped, counted as forgotten."""
+        for box in (self.read, self._pushed):
+            box.drop_where(is_meant, FORGOTTEN)
 
     def received(self) -> tuple[int, int]:
         """How many frames have come, of each kind."""

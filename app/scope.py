@@ -1,6 +1,7 @@
 """Which part of the past a question may know: all of it, up to a time, or between two.
 
-Times become chunk numbers, since chunks are numbered in time order.
+Times become chunk numbers, since chunks are numbered in time order.  Numbers have gaps where
+chunks were dropped, forgotten or aged away, so a number says nothing about a place.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Chunks ``[first, last)`` may be recalled; those of ``window`` are in the context."""
+    """Chunks with ``first <= number < last`` may be recalled; those of ``window`` are in the
+    context."""
 
     first: int
     last: int
@@ -43,32 +45,76 @@ class Scope:
     past: Sequence[ChunkInfo] = ()  # all that was known then, by number
 
     def info(self, number: int) -> ChunkInfo:
-        return self.past[number - self.past[0].number]
+        """Raises LookupError if no chunk of that number was known."""
+        return find(self.past, number)
+
+
+def place_of(past: Sequence[ChunkInfo], number: int) -> int | None:
+    """Where a chunk stands in a list that rises by number; None if it does not."""
+    place = bisect_left(past, number, key=_number)
+    return place if place < len(past) and past[place].number == number else None
+
+
+def find(past: Sequence[ChunkInfo], number: int) -> ChunkInfo:
+    """A chunk of a list that rises by number.  Raises LookupError."""
+    place = place_of(past, number)
+    if place is None:
+        raise LookupError(f"no chunk {number} among {len(past)}")
+    return past[place]
+
+
+def touching(past: Sequence[ChunkInfo], start_s: float, end_s: float) -> slice:
+    """Places of the chunks, in time order, that touch a span; its ends belong to it."""
+    low = bisect_left(past, start_s, key=_end_s)
+    return slice(low, max(low, bisect_right(past, end_s, key=_start_s)))
 
 
 def settle(when: When, past: Sequence[ChunkInfo], live: int, shape: WindowShape) -> Scope:
     """Turn times into chunk numbers.
 
     Args:
-        past: all chunks, numbered from 0 in time order.
+        past: all chunks that can be attended to, in time order.
         live: how many of the newest are in the window now.
     """
     known = len(past)
     if when.at_s is not None:
-        ends = [info.end_s for info in past]
-        known = bisect_right(ends, when.at_s)
+        known = bisect_right(past, when.at_s, key=_end_s)
     if known == len(past):
         window = list(past[known - live : known]) if live else []
     else:
         window = fit(past[:known], shape)
-    last = known - len(window)
-    first = 0
+    behind = known - len(window)  # place of the first that may not be recalled
+    place = 0
     if when.between_s is not None:
         begin, end = when.between_s
-        ends = [info.end_s for info in past]
-        starts = [info.start_s for info in past]
-        first = min(bisect_left(ends, begin), last)
-        last = max(first, min(last, bisect_right(starts, end)))
+        recalled = touching(past, begin, end)
+        place = min(recalled.start, behind)
+        behind = max(place, min(behind, recalled.stop))
         window = [info for info in window if info.end_s >= begin and info.start_s <= end]
     as_of_s = past[known - 1].end_s if known else 0.0
-    return Scope(first, last, tuple(window), as_of_s, past if known == len(past) else past[:known])
+    return Scope(
+        _number_at(past, place),
+        _number_at(past, behind),
+        tuple(window),
+        as_of_s,
+        past if known == len(past) else past[:known],
+    )
+
+
+def _number_at(past: Sequence[ChunkInfo], place: int) -> int:
+    """The number there, or behind the last one: a bound that holds whatever is missing."""
+    if place < len(past):
+        return past[place].number
+    return past[-1].number + 1 if past else 0
+
+
+def _number(info: ChunkInfo) -> int:
+    return info.number
+
+
+def _start_s(info: ChunkInfo) -> float:
+    return info.start_s
+
+
+def _end_s(info: ChunkInfo) -> float:
+    return info.end_s

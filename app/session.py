@@ -8,19 +8,29 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
+from longtake import scope
+from longtake.memory.album import Caption
 from longtake.memory.base import Index
+from longtake.memory.catalog import PICTURE
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
+from longtake.memory.fetching import Fetch
+from longtake.memory.index import realign
 from longtake.memory.layout import Segment
-from longtake.memory.store import Store
+from longtake.memory.store import Forgotten, Store
 from longtake.models.base import Adapter, Image, Step
 from longtake.modes import find_mode
 from longtake.modes.base import Held, window_shape
 from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
+from longtake.stretch import Hidden, Stretch
+
+_SEEN, _HIDDEN = "seen_s", "hidden"  # names of notes
 
 
 class Session:
@@ -47,16 +57,32 @@ class Session:
         self._leaving: list[Chunk] = []  # left the window, not yet in the store
         self.listeners: list[Callable[[ChunkInfo], None]] = []  # are told of each new chunk
         self.frames = 0
-        self.chunks = 0  # in the window and beyond
-        self.newest_s = 0.0  # session time of the newest frame in a chunk
+        self.forgotten_frames = 0  # that were forgotten before they were in a chunk
+        self.next_number = 0  # of the next chunk; what was forgotten keeps its number
+        self.seen_s: float | None = None  # session time of the newest frame that was taken in
+        self._keyless: frozenset[int] = frozenset()  # chunks of which only the picture is left
+        self._unreadable: frozenset[int] = frozenset()  # without search vectors: damaged
+        self._generation = -1  # of the store, when the index was made to fit it
+        self._unstored = 0  # chunks that were never put
+        self._hidden = Hidden(store.noted(_HIDDEN, []))
         with torch.inference_mode():
             self.stream = self.mode.stream(adapter, self.pace, config)
-            self._restore()
+            self._restore({})
 
     @property
     def window(self) -> Held:
         """The newest part of the stream, on the device."""
         return self.stream.window
+
+    @property
+    def newest_s(self) -> float:
+        """`seen_s`, and 0 before the first frame."""
+        return self.seen_s or 0.0
+
+    @property
+    def chunks(self) -> int:
+        """How many are held, in the window and beyond."""
+        return len(self._store) + self._unstored
 
     # ---------------------------------------------------------------- frames
 
@@ -70,14 +96,18 @@ class Session:
         each = self.adapter.recipe.frames_per_step
         done = 0
         for frame in frames:
+            if self._hidden.has(frame):
+                self.forgotten_frames += 1
+                self.seen_s = max(frame.pts_s, self.newest_s)
+                continue
             if self._waiting and self._waiting[0].camera != frame.camera:
                 done += self.flush()  # a chunk never mixes cameras
             self._waiting.append(frame)
             full = len(self._waiting) // each * each
             if full >= self.config.batch_frames:
                 done += self._take_first(full)
+            self.frames += 1
         done += self._take_first(len(self._waiting) // each * each)
-        self.frames += len(frames)
         return done
 
     def flush(self) -> int:
@@ -102,8 +132,7 @@ class Session:
         if self._store.read_only:
             return
         self._store_leaving()
-        for chunk in self.window.chunks():
-            self._store.put(chunk, summarize(chunk.keys))
+        self._write_window(self.next_number)
         self._store.sync()
 
     def close(self) -> None:
@@ -127,14 +156,15 @@ class Session:
         for i, step in enumerate(steps):
             first = frames[i * each]
             info = ChunkInfo(
-                self.chunks, step.start_s, step.end_s, step.camera, first.wall_s, tokens=step.tokens
+                self.next_number, step.start_s, step.end_s, step.camera, first.wall_s, tokens=step.tokens
             )
             self._take_step(step, info, first.image)
         return len(steps)
 
     def _take_step(self, step: Step, info: ChunkInfo, image: Image) -> None:
         self._leaving += self.stream.put(step, info)
-        self.chunks, self.newest_s = info.number + 1, info.end_s
+        self.next_number, self.seen_s = info.number + 1, max(self.newest_s, info.end_s)
+        self._unstored += 1
         self._store.album.put(info.number, image)
         self._store_leaving()
         for listener in self.listeners:
@@ -144,42 +174,182 @@ class Session:
         while self._leaving:
             chunk = self._leaving[0]
             vectors = summarize(chunk.keys)
-            self._store.put(chunk, vectors)
-            self.index.add(chunk.info.number, vectors.cpu())
+            if self._archive(chunk, vectors):
+                self.index.add(chunk.info.number, vectors.cpu())
             del self._leaving[0]
 
-    def _restore(self) -> None:
-        """Search vectors of what was evicted to the index, the newest chunks to the window."""
-        past = self._store.infos()
-        if not past:
+    def _archive(self, chunk: Chunk, vectors: Tensor) -> bool:
+        """To the store; whether it can be recalled from there."""
+        number = chunk.info.number
+        if number < self._store.next_number:  # put while it was in the window; it may have aged
+            return number in self._store and self._store.has_keys(number)
+        return self._put(chunk, vectors)  # False: the disk is too slow, see `Store.gaps`
+
+    def _write_window(self, behind: int) -> None:
+        """Put the chunks before a number that have not left yet.  A slow disk is waited for: one
+        that were dropped here could not be put when it leaves."""
+        for chunk in (*self._leaving, *self.window.chunks()):
+            if self._store.next_number <= chunk.info.number < behind:
+                self._store.drain()
+                self._put(chunk, summarize(chunk.keys))
+
+    def _put(self, chunk: Chunk, vectors: Tensor) -> bool:
+        is_kept = self._store.put(chunk, vectors)
+        self._unstored -= 1
+        return is_kept
+
+    # ---------------------------------------------------------------- what became of the memory
+
+    def refresh(self) -> None:
+        """Where this memory is only read: follow its writer, by what that made durable or forgot
+        since the last time.  Before each question."""
+        if not self._store.read_only or not self._store.refresh():
             return
+        with torch.inference_mode():
+            held = {chunk.info.number: chunk for chunk in self.window.chunks()}
+            self.stream = self.mode.renew(self)
+            self._restore(held)
+
+    def _restore(self, held: Mapping[int, Chunk]) -> None:
+        """The newest chunks to the window, search vectors of those before to the index.
+
+        Args:
+            held: chunks that need not be read.
+        """
+        self._look_for_keys()
+        past = self._with_keys(self._store.infos())
         newest: list[Chunk] = []
         for info in reversed(self.stream.wanted(past)):
             try:
-                newest.insert(0, self._store.read(info.number))
-            except OSError:  # damaged: the window begins behind it
+                newest.insert(0, held.get(info.number) or self._store.read(info.number))
+            except (LookupError, OSError):  # damaged, or gone: the window begins behind it
                 break
-        first = newest[0].info.number if newest else past[-1].number + 1
-        numbers, vectors = self._store.all_vectors(0, first)
-        if len(numbers):
-            self.index.extend(numbers.tolist(), vectors)
+        self.next_number = max(self.next_number, self._store.next_number)
+        self._align(newest[0].info.number if newest else self.next_number)
         self.stream.restore(newest)
-        self.chunks, self.newest_s = past[-1].number + 1, past[-1].end_s
+        seen = [self.seen_s, self._store.noted(_SEEN), past[-1].end_s if past else None]
+        self.seen_s = max((at_s for at_s in seen if at_s is not None), default=None)
+
+    def _align(self, behind: int) -> None:
+        """Make the index hold the chunks before a number that can be recalled."""
+        self._look_for_keys()
+        numbers = self._store.keyed(0, behind)
+        realign(
+            self.index,
+            [number for number in numbers if number not in self._unreadable],
+            lambda first, _: self._store.all_vectors(first, behind),
+        )
+        self._unreadable = frozenset(numbers).difference(self.index.numbers().tolist())
+
+    def _look_for_keys(self) -> None:
+        """Chunks lose their keys one by one as they grow old."""
+        self._generation = self._store.generation
+        self._keyless = frozenset()
+        if self._store.rungs().get(PICTURE):
+            held = (info.number for info in self._store.infos())
+            self._keyless = frozenset(held).difference(self._store.keyed())
+
+    def touching(self, stretch: Stretch) -> list[int]:
+        """Numbers of the chunks that are meant by it, rising."""
+        return [info.number for info in self.held() if stretch.touches(info)]
+
+    @torch.inference_mode()
+    def forget(self, stretch: Stretch, received_s: float = -math.inf) -> Forgotten:
+        """Forget the chunks that touch a stretch, wherever they are, and its frames that wait.
+
+        The window is made anew from the chunks that stay.
+
+        Args:
+            received_s: frames up to here have come; those of the stretch are not seen later.
+
+        Raises:
+            OSError: if the disk failed; what is left of it goes the next time.
+        """
+        self._hide(stretch, received_s)
+        self._store.note(_SEEN, self.seen_s)  # a source goes on behind what was forgotten
+        self.index.remove(self.touching(stretch))
+        live, beyond = self._live_infos(), self._store.next_number
+        gone = {info.number: info for info in live if stretch.touches(info)}
+        self._leaving = [c for c in self._leaving if c.info.number not in gone]
+        if any(info.number in gone for info in self.window.infos):
+            self._renew([c for c in self.window.chunks() if c.info.number not in gone])
+        self.stream.wipe()
+        unstored = [info for number, info in gone.items() if number >= beyond]
+        if unstored:  # numbers only rise: those before come first
+            self._write_window(unstored[-1].number)
+        self._unstored -= len(unstored)
+        return self._store.forget(
+            stretch.start_s, stretch.end_s, stretch.camera, unstored=unstored
+        )
+
+    def _hide(self, stretch: Stretch, received_s: float) -> None:
+        """Forget frames that are in no chunk yet, now and when they come again."""
+        seen_s = -math.inf if self.seen_s is None else self.seen_s
+        received_s = max([received_s, *(frame.pts_s for frame in self._waiting)])
+        begin_s, end_s = max(stretch.start_s, seen_s), min(stretch.end_s, received_s)
+        if end_s < begin_s or end_s <= seen_s:
+            return
+        self._hidden.add(Stretch(begin_s, end_s, stretch.camera), seen_s)
+        self._store.note(_HIDDEN, self._hidden.to_note())
+        kept = [frame for frame in self._waiting if not self._hidden.has(frame)]
+        self.forgotten_frames += len(self._waiting) - len(kept)
+        self.frames -= len(self._waiting) - len(kept)
+        self._waiting = kept
+
+    def _renew(self, kept: Sequence[Chunk]) -> None:
+        """A new window of these chunks; those that it has no use for leave it."""
+        self.stream = self.mode.renew(self)
+        wanted = {info.number for info in self.stream.wanted([chunk.info for chunk in kept])}
+        self.stream.restore([chunk for chunk in kept if chunk.info.number in wanted])
+        self._leaving += [chunk for chunk in kept if chunk.info.number not in wanted]
+        self._store_leaving()
 
     # ---------------------------------------------------------------- the past, to be read
 
-    def past(self) -> list[ChunkInfo]:
+    def held(self) -> list[ChunkInfo]:
         """All chunks in time order, those of the window last."""
-        live = [*(chunk.info for chunk in self._leaving), *self.window.infos]
+        live = self._live_infos()
         past = self._store.infos(0, live[0].number if live else None)
         past += live
         return past
 
+    def past(self) -> list[ChunkInfo]:
+        """Those of them that can be attended to: not only their pictures are left.  No other
+        chunk is in the index then."""
+        if self._store.generation != self._generation:
+            live = self._live_infos()
+            self._align(live[0].number if live else self.next_number)
+        past = self._with_keys(self.held())
+        if self._store.generation != self._generation:  # some grew too old just now
+            here = {info.number for info in past}
+            self.index.remove([n for n in self.index.numbers().tolist() if n not in here])
+        return past
+
     def info(self, number: int) -> ChunkInfo:
         live = self.window.infos
-        if live and number >= live[0].number:
-            return live[number - live[0].number]
-        return self._store.info(number)
+        place = scope.place_of(live, number)
+        return self._store.info(number) if place is None else live[place]
+
+    def caption(self, start_s: float, end_s: float, text: str) -> None:
+        """Keep what was said about the newest chunk, or the newest of them."""
+        camera = self.window.infos[-1].camera
+        self._store.album.add_caption(start_s, end_s, text, camera)
+
+    def captions(self, start_s: float, end_s: float) -> list[Caption]:
+        """What was said about times that touch this span, in time order."""
+        return self._store.album.captions(start_s, end_s)
+
+    def captioned(self, words: str) -> list[Caption]:
+        """What was said with all of these words in it."""
+        return self._store.album.find(words)
+
+    def _live_infos(self) -> list[ChunkInfo]:
+        return [*(chunk.info for chunk in self._leaving), *self.window.infos]
+
+    def _with_keys(self, infos: list[ChunkInfo]) -> list[ChunkInfo]:
+        if not self._keyless:
+            return infos
+        return [info for info in infos if info.number not in self._keyless]
 
     def segment(self, number: int) -> Segment:
         """A chunk, all layers, on the device: from the window (a view) or the store.
@@ -187,18 +357,21 @@ class Session:
         Raises:
             LookupError, OSError: if the store cannot give it.
         """
-        live = self.window.infos
-        if live and number >= live[0].number:
-            return self.window.segments()[number - live[0].number]
+        place = scope.place_of(self.window.infos, number)
+        if place is not None:
+            return self.window.segments()[place]
         chunk, device = self._store.read(number), self.adapter.device
         return Segment(chunk.keys.to(device), chunk.values.to(device), chunk.positions)
 
-    def layer(self, number: int, layer: int) -> Segment:
-        """One layer of an evicted chunk, on the device.  Raises like `segment`."""
-        keys, values = self._store.layer(number, layer)
-        positions, _ = self._store.positions(number)
-        device = self.adapter.device
-        return Segment(keys.to(device), values.to(device), positions)
+    def fetch(
+        self,
+        by_layer: Sequence[Sequence[int]] | None = None,
+        *,
+        patience_s: float | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Fetch:
+        """Begin to read evicted chunks layer by layer, as `memory.fetching.Fetch` says."""
+        return self._store.fetch(by_layer, patience_s=patience_s, is_over=is_over)
 
     def thumbnail(self, number: int) -> bytes | None:
         """JPEG of a chunk's first frame."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from longtake.memory.config import MemoryConfig
+from longtake.memory.selection import Selection
 from longtake.models.base import DecoderShape
 from longtake.models.decode import Decoding
 from longtake.models.recipe import Recipe
@@ -27,6 +28,8 @@ class TakeConfig:
     select: str | None = None  # how layers choose what they recall: dependent or blind
     recall: str = "model"  # who chooses: the model's own recall, other strategies, or several
     recall_tokens: int | None = None  # what they may bring together; None: what each one chose
+    scores: str = "plain"  # that the model's recall chooses by; or centred, or centred:N
+    diversity_s: float = 0.0  # chunks this near a better one are recalled last; 0: as they score
     dialogue_tokens: int | None = None  # of a conversation's earlier turns, newest first
     mailbox_frames: int = 64  # frames that may wait for the model
     batch_frames: int = 16  # frames put through vision at once, where so many wait
@@ -52,6 +55,7 @@ class TakeConfig:
             raise ValueError(f"select={self.select!r}: must be {' or '.join(SELECTIONS)}")
         if self.recall != "model":
             plan(self.recall)  # says what it does not understand
+        Selection.of(self.scores, self.diversity_s)  # as well
         if self.dialogue_tokens is not None and self.dialogue_tokens < 0:
             raise ValueError(f"dialogue_tokens={self.dialogue_tokens}: must be 0 (none) or more")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from longtake.memory.marks import Gap, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,9 @@ class TakeStats:
     ram_bytes: int
     disk_bytes: int
     corrupt: int  # reads of chunks whose bytes had changed or are gone
+    rungs: Mapping[str, int]  # chunks in the memory by codec, or "picture" where no more is left
+    gaps: Sequence[Gap]  # what was seen and is not held, in time order
+    kept: Sequence[Span]  # what never grows too old, in time order
+    queue_bytes: int  # of chunks on their way to the disk
+    refused: int  # chunks that a slow disk cost in this run; they are among the gaps
+    degraded: int  # and those that were written with fewer bits for that reason

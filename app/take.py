@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,25 +20,28 @@ from longtake.answer import Answer
 from longtake.asked import Asked, Select
 from longtake.asking import Asking
 from longtake.dialogues import Dialogues
-from longtake.inbox import Inbox, Pushed
+from longtake.inbox import FORGOTTEN, Inbox, Pushed
 from longtake.ledger import Ledger
 from longtake.models.base import Adapter
 from longtake.models.decode import Decoding
+from longtake.moments import Found, Picture
 from longtake.narration.narrating import Narrating
 from longtake.narration.narration import Narration
 from longtake.narration.rules import RATIO, THRESHOLD
 from longtake.narration.telling import REQUEST, Telling
 from longtake.scope import When
+from longtake.searching import pictures, search
 from longtake.session import Session
 from longtake.settings import Pace
 from longtake.stats import TakeStats
 from longtake.strategies.plans import Plans
 from longtake.streaming.frame import Frame
+from longtake.stretch import Stretch
 from longtake.watch import Watch
 
 if TYPE_CHECKING:
     from longtake.engine import Engine
-    from longtake.memory.store import Store
+    from longtake.memory.store import Forgotten, Store
 
 
 class Take:
@@ -129,7 +133,7 @@ class Take:
     def _newest_received_s(self) -> float:
         """Session time of the newest frame that has come, seen or not; -inf before the first."""
         read = [w.newest_s for w in tuple(self._watches) if w.newest_s is not None]
-        seen = [self._session.newest_s] if self._session.chunks else []
+        seen = [] if self._session.seen_s is None else [self._session.seen_s]
         return max((self._inbox.newest_push_s, *read, *seen))
 
     def drain(self) -> None:
@@ -183,6 +187,8 @@ class Take:
         select_by: str | None = None,
         recall: str | None = None,
         recall_tokens: int | None = None,
+        scores: str | None = None,
+        diversity_s: float | None = None,
         select: Select | None = None,
         with_window: bool = True,
     ) -> Asking:
@@ -200,6 +206,9 @@ class Take:
                 the take's config or the model's recipe says.
             recall: who chooses, such as ``model,recent:4`` (docs/recall.md).
             recall_tokens: what all of them may bring together.
+            scores: that the model's own recall ranks chunks by, ``plain``, ``centred`` or
+                ``centred:N``; None: as the take's config says.
+            diversity_s: chunks that begin this near a better one are recalled last.
             select: in place of recall; given the scope and the number of layers, it returns the
                 chunk numbers of each layer.  For comparisons, such as with the right chunks.
             with_window: False leaves the newest part of the stream out of the context.
@@ -222,6 +231,8 @@ class Take:
             recall_tokens=(
                 self._session.config.recall_tokens if recall_tokens is None else recall_tokens
             ),
+            scores=scores,
+            diversity_s=diversity_s,
             select=select,
             with_window=with_window,
             received_s=max(0.0, self._newest_received_s()),
@@ -236,6 +247,91 @@ class Take:
             ModelError: if a text-image model of it cannot be used.
         """
         self._plans.prepare()
+
+    # ---------------------------------------------------------------- the past, without a question
+
+    def search(
+        self, text: str, top: int = 10, between_s: tuple[float, float] | None = None
+    ) -> list[Found]:
+        """Moments that fit these words, best first; nothing is answered.
+
+        By the model's own recall, and by captions that hold all of the words; each moment says
+        by which.  Waits for its turn as a question does.
+
+        Args:
+            top: at most so many.
+            between_s: look only between these two session times.
+
+        Raises:
+            ValueError: if there is nothing to look for, or a value makes no sense.
+        """
+        self._check_open()
+        return self._engine.run(lambda: search(self._current(), text, top, between_s))
+
+    def frames(self, start_s: float, end_s: float) -> list[Picture]:
+        """What is shown of the chunks that touch a span, in time order: pictures and captions,
+        also of those that are too old to be recalled.
+
+        Raises:
+            ValueError: if these are not two times in order.
+        """
+        self._check_open()
+        return self._engine.run(lambda: pictures(self._current(), start_s, end_s))
+
+    def keep(self, start_s: float, end_s: float) -> int:
+        """Never let a span grow too old: its chunks stay as they are, also those still to come.
+
+        Returns:
+            How many chunks there are of it now.
+
+        Raises:
+            ValueError: if these are not two times in order.
+            OSError: if the memory cannot be written.
+        """
+        self._check_open()
+        return self._store.keep(start_s, end_s)
+
+    def release(self, start_s: float, end_s: float) -> None:
+        """Take `keep` back for a span.  Raises as it does."""
+        self._check_open()
+        self._store.release(start_s, end_s)
+
+    def forget(self, start_s: float, end_s: float, *, camera: str | None = None) -> Forgotten:
+        """Forget a span for good: when it returns, no tier holds anything of it.
+
+        Chunks that touch the span leave the device, RAM and disk, with search vectors, pictures,
+        captions and lines that nobody has taken yet.  Frames of it that were received and not
+        seen are dropped, counted as ``forgotten``, and not seen when a file is read again.  All
+        conversations are forgotten too, for answers may tell of it.  What was handed out, answers
+        and lines, is yours.
+
+        Chunks behind the span stay as they are: they were computed while what is forgotten
+        could be attended to, so traces of its meaning may be in their keys and values, and they
+        are not computed anew.  In mode streamingvlm previous text and rounds begin anew.
+
+        Args:
+            camera: only what this one saw; None: all.
+
+        Raises:
+            ValueError: if these are not two times in order.
+            OSError: if the disk failed, or a reader kept a file in use: forget it again.
+        """
+        self._check_open()
+        stretch = Stretch(start_s, end_s, camera)
+        return self._engine.run(lambda: self._forget(stretch))
+
+    def _forget(self, stretch: Stretch) -> Forgotten:
+        """On the worker; the disk last, since it alone can fail."""
+        self._narrating.forget(stretch.start_s, stretch.end_s)
+        self._dialogues.clear()
+        self._plans.forget(self._session.touching(stretch))
+        received_s = self._newest_received_s()
+        self._inbox.forget(stretch.has)
+        return self._session.forget(stretch, received_s)
+
+    def _current(self) -> Session:
+        self._session.refresh()
+        return self._session
 
     # ---------------------------------------------------------------- lines
 
@@ -284,18 +380,26 @@ class Take:
             return self._last_stats
         held = self._store.stats()
         window = self._session.window
+        dropped = Counter(self._inbox.dropped)
+        dropped += Counter({FORGOTTEN: self._session.forgotten_frames})
         return TakeStats(
             frames=self._session.frames,
             chunks=self._session.chunks,
             newest_s=self._session.newest_s,
             waiting=len(self._inbox),
-            dropped=self._inbox.dropped,
+            dropped=dict(dropped),
             window_tokens=window.tokens,
             device_bytes=window.device_bytes,
             index_bytes=self._session.index.nbytes,
             ram_bytes=held.ram_bytes,
             disk_bytes=held.disk_bytes,
             corrupt=held.corrupt,
+            rungs=self._store.rungs(),
+            gaps=tuple(self._store.gaps()),
+            kept=tuple(self._store.kept()),
+            queue_bytes=held.queued_bytes,
+            refused=held.refused,
+            degraded=held.degraded,
         )
 
     @property
@@ -398,7 +502,7 @@ class Take:
             return [watch for watch in self._watches if watch.is_read]
 
     def _end_watches(self, watches: list[Watch], error: BaseException | None) -> None:
-        seen_s = self._session.newest_s if self._session.chunks else float("-inf")
+        seen_s = float("-inf") if self._session.seen_s is None else self._session.seen_s
         for watch in tuple(watches):
             watch.end(seen_s, error)
             try:

@@ -26,7 +26,6 @@ ATTEND: Mapping[str, Attend] = {
 SCORE_CHUNKS: Mapping[str, ScoreChunks] = {
     "reference": scoring.score_chunks_reference,
     "batched": scoring.score_chunks_batched,
-    "by_layer": scoring.score_chunks_by_layer,
 }
 
 
@@ -44,7 +43,7 @@ _CHOICES: Mapping[tuple[str, str], Choice] = {
         "attend", "sdpa", "the library's own, half the time of plain products"
     ),
     ("attend", "cuda"): Choice("attend", "sdpa", "the library's own; not measured yet"),
-    ("score_chunks", "cpu"): Choice("score_chunks", "by_layer", "a batch of one column is slower"),
+    ("score_chunks", "cpu"): Choice("score_chunks", "batched", "threads share the layers"),
     ("score_chunks", "cuda"): Choice("score_chunks", "batched", "one launch for all layers"),
 }
 _forced: dict[str, str] = {}

@@ -1,11 +1,15 @@
 """Keep what the stream has shown, and find it again: chunks, codecs, tiers, index, recall.
 
     chunk.py, window.py, layout.py, turn.py     what is on the device
-    store.py, cache.py, folder.py, album.py     RAM over disk, budgets, durability
-    archive.py, record.py, codecs/              tensors to bytes and back, verified
-    segments.py, catalog.py, database.py        the log, its rows
-    files.py                                    the seam to the operating system
-    index.py, exact_index.py, faiss_index.py    which chunks answer a query best
+    store.py, cache.py, album.py                RAM over disk, what is known, pictures
+    staging.py, queued.py, writer.py, desk.py   off the device, and to the disk in groups
+    ladder.py, ageing.py, forgetting.py         what becomes of old chunks; what goes for good
+    fetching.py, reading.py                     back from the disk, ahead of the decoder
+    archive.py, encoding.py, record.py, codecs/ tensors to bytes and back, verified
+    folder.py, segments.py, catalog.py, marks.py, database.py, intent.py   the log, its rows
+    files.py, descriptors.py                    the seam to the operating system
+    scan.py, verify.py, rebuild.py, exporting.py, importing.py, survey.py  for people
+    index.py, blocks.py, *_search.py, scout.py  which chunks answer a query best
     recall.py                                   from a question to such a query
 
 The public names are imported on first use, so that importing the room stays quick.
@@ -29,7 +33,12 @@ if TYPE_CHECKING:
     from longtake.memory.files import MemoryFull as MemoryFull
     from longtake.memory.files import MemoryInUse as MemoryInUse
     from longtake.memory.files import MemoryMissing as MemoryMissing
+    from longtake.memory.files import MemoryUnlockable as MemoryUnlockable
+    from longtake.memory.forgetting import Forgotten as Forgotten
     from longtake.memory.index import make_index as make_index
+    from longtake.memory.ladder import Ladder as Ladder
+    from longtake.memory.marks import Gap as Gap
+    from longtake.memory.marks import Span as Span
     from longtake.memory.record import ChunkCorrupt as ChunkCorrupt
     from longtake.memory.record import MemoryFromFuture as MemoryFromFuture
     from longtake.memory.store import ChunkMissing as ChunkMissing
@@ -38,6 +47,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Album": "album",
+    "Span": "marks",
+    "MemoryUnlockable": "files",
+    "Ladder": "ladder",
+    "Gap": "marks",
+    "Forgotten": "forgetting",
     "Chunk": "chunk",
     "ChunkCorrupt": "record",
     "ChunkInfo": "chunk",
@@ -64,13 +78,18 @@ __all__ = [
     "ChunkInfo",
     "ChunkMissing",
     "ChunkStore",
+    "Forgotten",
+    "Gap",
     "Index",
+    "Ladder",
     "MemoryConfig",
     "MemoryDamaged",
     "MemoryFromFuture",
     "MemoryFull",
     "MemoryInUse",
     "MemoryMissing",
+    "MemoryUnlockable",
+    "Span",
     "Store",
     "StoreStats",
     "WrongModel",

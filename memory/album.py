@@ -1,22 +1,52 @@
-"""What a person is shown as evidence: one small picture for each chunk.
+"""What people are shown of a chunk: one small picture, and what was said about its time.
 
-Pictures lie in `album.sqlite` beside the catalog, which never waits for them: a power loss
-may cost the last ones, never the file.  Which chunks exist is not known here.
+Pictures and captions lie in `album.sqlite` beside the catalog, which never waits for them: a power
+loss may cost the last ones, never the file.  New ones lie in RAM until `commit` writes them, and
+are found there meanwhile.  Which chunks exist is not known here; pictures go by chunk number,
+captions by session time.  What is deleted is overwritten with zeros.
 """
 
 import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from longtake.memory.database import connect, size_on_disk, translated
+from longtake.memory import files
+from longtake.memory.database import Database
 
 _JPEG_QUALITY = 80
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB)",
+    # `folded` is the text as it is searched.  A full-text index would keep words of deleted
+    # captions in its own pages.
+    "CREATE TABLE IF NOT EXISTS captions (id INTEGER PRIMARY KEY, start_s REAL, end_s REAL, "
+    "camera TEXT, text TEXT, folded TEXT)",
+    "CREATE INDEX IF NOT EXISTS captions_in_time ON captions (start_s)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What was said about a span of the stream.  Times are session seconds."""
+
+    start_s: float
+    end_s: float
+    text: str
+    camera: str = ""
+
+    def touches(self, start_s: float, end_s: float) -> bool:
+        """Both ends belong to a span."""
+        return self.start_s <= end_s and self.end_s >= start_s
 
 
 class Album:
-    """Thumbnails by chunk number; any thread may call.
+    """Thumbnails by chunk number, captions by time; any thread may call.
+
+    Only `commit`, `drop` and `forget` wait for the disk, and one another.
 
     Args:
         path: the file.
@@ -28,21 +58,29 @@ class Album:
     def __init__(
         self, path: Path, *, thumbnail_px: int, read_only: bool = False, durable: bool = True
     ) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._thumbnail_px = thumbnail_px
+        self._path, self._thumbnail_px = path, thumbnail_px
+        self._lock, self._changing = threading.Lock(), threading.RLock()
+        self._pictures: dict[int, bytes] = {}  # what no commit has written yet
+        self._captions: dict[int, Caption] = {}
         synchronous = "NORMAL" if durable else "OFF"
-        self._db = connect(path, read_only=read_only, synchronous=synchronous)
-        if not read_only:
-            with translated(path):
-                self._db.execute(
-                    "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB)"
-                )
+        self._database = Database(path, read_only=read_only, synchronous=synchronous)
+        try:
+            if not read_only:
+                with self._database.change() as database:
+                    for statement in _SCHEMA:
+                        database.execute(statement)
+            newest = self._select("captions", "SELECT MAX(id) FROM captions")
+            self._next_caption = 1 + ((newest and newest[0][0]) or 0)
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def nbytes(self) -> int:
         """Bytes on disk."""
-        return size_on_disk(self._path)
+        return self._database.nbytes
+
+    # ---------------------------------------------------------------- pictures
 
     def put(self, number: int, image: np.ndarray) -> None:
         """Keep a picture of a chunk, in place of one it had.  Durable soon after `commit`.
@@ -54,30 +92,179 @@ class Album:
         Raises:
             ValueError: if the image has another shape or type.
         """
-        jpeg = _thumbnail(image, self._thumbnail_px)
-        with self._lock, translated(self._path):
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN")
-            self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", (number, jpeg))
+        self.put_jpeg(number, _thumbnail(image, self._thumbnail_px))
+
+    def put_jpeg(self, number: int, jpeg: bytes) -> None:
+        """The same for a picture that is JPEG already, as `jpeg` gave it."""
+        with self._lock:
+            self._pictures[number] = jpeg
 
     def jpeg(self, number: int) -> bytes | None:
         """The picture of a chunk as JPEG; None if there is none."""
-        with self._lock, translated(self._path):
-            found = self._db.execute(
-                "SELECT jpeg FROM thumbnails WHERE number = ?", (number,)
-            ).fetchone()
-        return None if found is None else bytes(found[0])
+        with self._lock:
+            new = self._pictures.get(number)
+        if new is not None:
+            return new
+        found = self._select("thumbnails", "SELECT jpeg FROM thumbnails WHERE number = ?", number)
+        return bytes(found[0][0]) if found else None
+
+    # ---------------------------------------------------------------- captions
+
+    def add_caption(self, start_s: float, end_s: float, text: str, camera: str = "") -> None:
+        """Keep what was said about a span.  Durable soon after `commit`.
+
+        Raises:
+            ValueError: if the span ends before it begins, or nothing was said.
+        """
+        if not end_s >= start_s or not text.strip():
+            raise ValueError(f"caption {text!r} of {start_s}..{end_s} s: needs words and a span")
+        with self._lock:
+            self._captions[self._next_caption] = Caption(start_s, end_s, text, camera)
+            self._next_caption += 1
+
+    def captions(self, start_s: float, end_s: float) -> list[Caption]:
+        """What was said about times that touch this span, in time order."""
+        return self._said(
+            lambda caption: caption.touches(start_s, end_s),
+            "start_s <= ? AND end_s >= ?",
+            *(end_s, start_s),
+        )
+
+    def find(self, text: str) -> list[Caption]:
+        """Captions in which every word of the text stands, in time order.
+
+        Case does not matter, and a word may stand within a longer one.  No word finds nothing.
+        """
+        words = text.casefold().split()
+        if not words:
+            return []
+        return self._said(
+            lambda caption: all(word in caption.text.casefold() for word in words),
+            " AND ".join(["instr(folded, ?)"] * len(words)),
+            *words,
+        )
+
+    # ---------------------------------------------------------------- less of it
+
+    def drop(self, numbers: Iterable[int], spans: Sequence[tuple[float, float]] = ()) -> None:
+        """Delete pictures of chunks, and captions that lie within one of these spans.
+
+        For what has grown too old; `forget` leaves no trace either.
+        """
+        self._delete(
+            list(numbers),
+            lambda c: any(c.start_s >= start_s and c.end_s <= end_s for start_s, end_s in spans),
+            "start_s >= ? AND end_s <= ?",
+            spans,
+        )
+
+    def forget(
+        self, numbers: Iterable[int], start_s: float, end_s: float, camera: str | None = None
+    ) -> None:
+        """Delete pictures of chunks, and captions that touch a span, for good.
+
+        When it returns, nothing of them is left in RAM, in the file or in its write-ahead log.
+
+        Args:
+            camera: only captions of this one; None: of all.
+
+        Raises:
+            OSError: if a reader in another process kept the log from being emptied.  Calling
+                again is harmless.
+        """
+        with self._changing:
+            self._delete(
+                list(numbers),
+                lambda c: c.touches(start_s, end_s) and camera in (None, c.camera),
+                "start_s <= ? AND end_s >= ? AND (camera = ? OR ? IS NULL)",
+                [(end_s, start_s, camera, camera)],
+            )
+            self._database.checkpoint()
+            is_left = files.size_at(self._path.with_name(f"{self._path.name}-wal"))
+        if is_left:
+            raise OSError(
+                f"{self._path}: a reader keeps its log in use, so what was forgotten still lies "
+                "in it; close the reader, then forget again"
+            )
+
+    # ---------------------------------------------------------------- the file
 
     def commit(self) -> None:
-        """Hand over to the disk what was put since the last time."""
-        with self._lock, translated(self._path):
-            if self._db.in_transaction:
-                self._db.execute("COMMIT")
+        """Hand over to the disk what was put since the last time.
+
+        Raises:
+            MemoryFull: if the disk is full.  It stays in RAM and can be committed later.
+        """
+        with self._changing:
+            with self._lock:
+                pictures, captions = dict(self._pictures), dict(self._captions)
+            if not pictures and not captions:
+                return
+            with self._database.change() as database:
+                database.executemany(
+                    "INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", pictures.items()
+                )
+                database.executemany(
+                    "INSERT OR REPLACE INTO captions VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        (i, c.start_s, c.end_s, c.camera, c.text, c.text.casefold())
+                        for i, c in captions.items()
+                    ],
+                )
+            with self._lock:
+                for number, jpeg in pictures.items():
+                    if self._pictures.get(number) is jpeg:  # no newer one came meanwhile
+                        del self._pictures[number]
+                for i in captions:
+                    del self._captions[i]
+
+    def vacuum(self) -> None:
+        """Give free room in the file back to the disk."""
+        with self._changing:
+            self._database.vacuum()
+
+    def trim(self) -> None:
+        """Cut the log, where no reader keeps it in use."""
+        with self._changing:
+            self._database.checkpoint()
 
     def close(self) -> None:
         """Close the file.  Commits nothing.  Calling it again does nothing."""
+        self._database.close()
+
+    def _delete(
+        self,
+        numbers: Sequence[int],
+        is_gone: Callable[[Caption], bool],
+        where: str,
+        values: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Of RAM and file, while no commit is under way."""
+        with self._changing:
+            with self._lock:
+                for number in numbers:
+                    self._pictures.pop(number, None)
+                self._captions = {i: c for i, c in self._captions.items() if not is_gone(c)}
+            with self._database.change() as database:
+                each = [(number,) for number in numbers]
+                database.executemany("DELETE FROM thumbnails WHERE number = ?", each)
+                database.executemany(f"DELETE FROM captions WHERE {where}", values)
+
+    def _said(self, is_meant: Callable[[Caption], bool], where: str, *values: Any) -> list[Caption]:
+        """RAM is looked at first: what a commit moves meanwhile is found twice, as one."""
         with self._lock:
-            self._db.close()
+            found = {i: c for i, c in self._captions.items() if is_meant(c)}
+        query = f"SELECT id, start_s, end_s, text, camera FROM captions WHERE {where}"
+        for i, *fields in self._select("captions", query, *values):
+            found[i] = Caption(*fields)
+        return [found[i] for i in sorted(found, key=lambda i: (found[i].start_s, i))]
+
+    def _select(self, table: str, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Nothing where the table is not made yet: a writer of an earlier version made the file."""
+        made = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        if not self._database.select(made, table):
+            return []
+        return self._database.select(query, *values)
 
 
 def _thumbnail(image: np.ndarray, longest_px: int) -> bytes:

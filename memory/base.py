@@ -54,8 +54,11 @@ class ChunkStore(Protocol):
 class Index(Protocol):
     """Chunks by how well their keys answer a query: the inner product, for each layer apart.
 
-    Numbers are strictly increasing, so `first` and `last` bound time as well; the range is
-    ``first <= number < last``, None: to the newest.
+    A call looks at the chunks with ``first <= number < last``, None: to the newest.  Numbers are
+    strictly increasing, so that bounds time as well.  Where ``only`` is given, int64 chunk numbers
+    that increase, it looks at no others; those that are not here are ignored.  N is how many are
+    left.  What is returned is on the CPU.  A wrong ``only`` or shape, or a negative k, is a
+    ValueError.
     """
 
     def __len__(self) -> int: ...
@@ -63,6 +66,11 @@ class Index(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes it holds, room to grow included."""
+        ...
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether `search` is much cheaper than `scores`."""
         ...
 
     def add(self, number: int, vectors: Tensor) -> None:
@@ -81,26 +89,56 @@ class Index(Protocol):
         """Forget chunks; numbers that are not here are ignored."""
         ...
 
-    def numbers(self, first: int = 0, last: int | None = None) -> Tensor:
-        """int64 ``[N]`` on the CPU: the chunks in range, oldest first."""
+    def clear(self) -> None:
+        """Forget all; numbers may begin anywhere again."""
         ...
 
-    def scores(self, query: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+    def numbers(
+        self, first: int = 0, last: int | None = None, only: Tensor | None = None
+    ) -> Tensor:
+        """int64 ``[N]``: the chunks looked at, oldest first."""
+        ...
+
+    def scores(
+        self, query: Tensor, first: int = 0, last: int | None = None, only: Tensor | None = None
+    ) -> Tensor:
         """float32 ``[L, N]`` for a query ``[L, W]``, in the order of `numbers`."""
         ...
 
     def layer_scores(
-        self, layer: int, query: Tensor, first: int = 0, last: int | None = None
+        self,
+        layer: int,
+        query: Tensor,
+        first: int = 0,
+        last: int | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
         """float32 ``[N]`` of one layer for its query ``[W]``, in the order of `numbers`."""
         ...
 
     def search(
-        self, query: Tensor, k: int, first: int = 0, last: int | None = None
+        self,
+        query: Tensor,
+        k: int,
+        first: int = 0,
+        last: int | None = None,
+        only: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The k best of each layer, best first, equal ones oldest first.
 
         Returns:
-            Numbers int64 ``[L, k']`` on the CPU, and scores float32 ``[L, k']``; k' = min(k, N).
+            Numbers int64 ``[L, k']``, and scores float32 ``[L, k']``; k' = min(k, N).
         """
+        ...
+
+    def layer_search(
+        self,
+        layer: int,
+        query: Tensor,
+        k: int,
+        first: int = 0,
+        last: int | None = None,
+        only: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The k best of one layer for its query ``[W]``: ``[k']`` twice, as in `search`."""
         ...

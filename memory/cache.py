@@ -9,7 +9,7 @@ from longtake.memory.chunk import Chunk
 
 
 class RamCache:
-    """Least recently used goes first: one thread at a time.
+    """Least recently used goes first: the caller lets one thread in at a time.
 
     Args:
         capacity_bytes: of all tensors in it; 0: it stays empty.
@@ -42,6 +42,11 @@ class RamCache:
             self.nbytes -= oldest.nbytes
         self._chunks[chunk.info.number] = chunk
         self.nbytes += chunk.nbytes
+
+    def clear(self) -> None:
+        """Forget all chunks."""
+        self._chunks.clear()
+        self.nbytes = 0
 
     def drop(self, number: int) -> None:
         """Forget a chunk, if it is here."""

@@ -1,35 +1,46 @@
 """Which chunks there are, where each one lies, and whose memory this is.
 
-A row is visible to its writer at once and durable after `commit`, together with the notes
-of that time: all of them or none.  The caller makes the chunks' bytes durable before it
+A row is visible to its writer at once and durable after `commit`, together with the notes and
+gaps of that time: all of them or none.  The caller makes the chunks' bytes durable before it
 commits their rows.  What the bytes are is not known here.
 """
 
 import json
+import sqlite3
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longtake.memory.chunk import ChunkInfo
-from longtake.memory.database import connect, size_on_disk, transaction, translated
+from longtake.memory.database import Database
 from longtake.memory.files import MemoryMissing
-from longtake.memory.record import FORMAT, MemoryFromFuture
+from longtake.memory.ladder import PICTURE
+from longtake.memory.marks import SCHEMA as MARKS
+from longtake.memory.marks import Marks, Missing, Span, add_gap
+from longtake.memory.record import MemoryFromFuture
 from longtake.memory.segments import Place
 
+FORMAT = 2  # 1: without codecs, kept spans and gaps
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS take (
         id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER, model TEXT, fingerprint TEXT)""",
     """CREATE TABLE IF NOT EXISTS chunks (
         number INTEGER PRIMARY KEY, start_s REAL, end_s REAL, camera TEXT, wall_s REAL,
         tokens INTEGER, layers INTEGER, heads INTEGER, dim INTEGER,
-        segment INTEGER, offset INTEGER, nbytes INTEGER)""",
+        segment INTEGER, offset INTEGER, nbytes INTEGER, codec TEXT DEFAULT 'raw')""",
     "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT)",
+    *MARKS,
 )
+_BY_SEGMENT = "CREATE INDEX IF NOT EXISTS chunks_by_segment ON chunks (segment, offset)"
 _COLUMNS = (
     "number, start_s, end_s, camera, wall_s, tokens, layers, heads, dim, segment, offset, nbytes"
 )
+_AT_ONCE = 1000  # rows read together
+_NEXT, _GENERATION = "next_number", "generation"  # notes of the catalog's own
+_INTENT = "intent"
 
 
 class WrongModel(ValueError):
@@ -42,15 +53,28 @@ class Row:
 
     info: ChunkInfo
     geometry: tuple[int, int, int]  # layers, key/value heads, head dimension
-    place: Place
+    place: Place | None  # None: only its picture is left
+    codec: str = "raw"  # name of its record's, or PICTURE
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Durable chunks of one segment in one codec."""
+
+    segment: int
+    codec: str
+    chunks: int
+    nbytes: int
+    start_s: float
+    end_s: float
 
 
 class Catalog:
-    """The catalog of one memory, `catalog.sqlite`: one thread at a time.
+    """The catalog of one memory, `catalog.sqlite`: one thread changes it, any thread reads.
 
     Args:
         path: the file.
-        model: name of the model whose keys these are.
+        model: name of the model whose keys these are; None: whatever model it is.
         fingerprint: tells this model's weights and settings from others of the same name.
         read_only: look on while another process writes.
         durable: False for a folder that is deleted at the end anyway.
@@ -62,24 +86,32 @@ class Catalog:
         MemoryMissing: if it is to be read and nobody has signed it yet.
     """
 
+    model: str
+    fingerprint: str
+
     def __init__(
         self,
         path: Path,
         *,
-        model: str,
-        fingerprint: str,
+        model: str | None,
+        fingerprint: str | None,
         read_only: bool = False,
         durable: bool = True,
     ) -> None:
         self._path = path
         self._read_only = read_only
-        self._rows: dict[int, Row] = {}  # not durable yet; bounded by what comes between commits
+        self._lock = threading.Lock()  # of what is not durable yet, and of the count
+        self._rows: dict[int, Row] = {}  # bounded by what comes between commits
         self._notes: dict[str, str] = {}
-        self._db = connect(path, read_only=read_only, synchronous="FULL" if durable else "OFF")
+        self._missing: list[Missing] = []
+        self._next = 0
+        self._columns = f"{_COLUMNS}, codec"
+        self._db = Database(path, read_only=read_only, synchronous="FULL" if durable else "OFF")
         try:
-            with translated(path):
-                self._open(model, fingerprint)
-                self._count = self._count_rows()
+            self._open(model, fingerprint)
+            self.marks = Marks(self._db)
+            self._count = self._count_rows()
+            self._next = max(self._noted_next(), self._last_number() + 1)
         except BaseException:
             self._db.close()
             raise
@@ -87,144 +119,331 @@ class Catalog:
     @property
     def durable(self) -> int:
         """How many rows survive a crash now."""
-        if self._read_only:
-            with translated(self._path):
-                return self._count_rows()
-        return self._count
+        return self._count_rows() if self._read_only else self._count
 
     @property
     def nbytes(self) -> int:
         """Bytes of the database on disk."""
-        return size_on_disk(self._path)
+        return self._db.nbytes
 
     @property
     def has_pending(self) -> bool:
         """True if there is something to commit."""
-        return bool(self._rows or self._notes)
+        return bool(self._rows or self._notes or self._missing)
+
+    @property
+    def next_number(self) -> int:
+        """What the next new chunk may be called: no number is used twice."""
+        if self._read_only:
+            return max(self._noted_next(), self._last_number() + 1)
+        return self._next
+
+    @property
+    def generation(self) -> int:
+        """Changes when chunks have been removed, or lie elsewhere."""
+        return int(self.noted(_GENERATION, 0))
 
     def __len__(self) -> int:
-        return self.durable + len(self._rows)
+        with self._lock:
+            return self.durable + len(self._rows)
 
     def row(self, number: int) -> Row | None:
         """What is known about a chunk; None if there is none of that number."""
-        if number in self._rows:
-            return self._rows[number]
-        return next(self._select("WHERE number = ?", number), None)
+        with self._lock:
+            if number in self._rows:
+                return self._rows[number]
+        return next(iter(self._select("WHERE number = ?", number)), None)
 
     def rows(self, first: int = 0, last: int | None = None) -> Iterator[Row]:
-        """Chunks with first <= number < last, oldest first.  Not to be changed meanwhile."""
+        """Chunks with first <= number < last, oldest first."""
         end = 1 << 62 if last is None else last
-        yield from self._select("WHERE number >= ? AND number < ? ORDER BY number", first, end)
-        yield from (row for number, row in self._rows.items() if first <= number < end)
+        with self._lock:
+            pending = [row for number, row in self._rows.items() if first <= number < end]
+        before = min(end, pending[0].info.number) if pending else end
+        while first < before:
+            found = self._select(
+                f"WHERE number >= ? AND number < ? ORDER BY number LIMIT {_AT_ONCE}", first, before
+            )
+            yield from found
+            if len(found) < _AT_ONCE:
+                break
+            first = found[-1].info.number + 1
+        yield from pending
 
     def last(self) -> Row | None:
         """The newest chunk."""
-        if self._rows:
-            return next(reversed(self._rows.values()))
-        return next(self._select("ORDER BY number DESC LIMIT 1"), None)
+        with self._lock:
+            if self._rows:
+                return next(reversed(self._rows.values()))
+        return next(iter(self._select("ORDER BY number DESC LIMIT 1")), None)
 
-    def span(self, start_s: float, end_s: float) -> tuple[int, int]:
-        """Numbers [first, last) of the chunks that touch this time; (0, 0) if none does."""
-        with translated(self._path):
-            low, high = self._db.execute(
-                "SELECT MIN(number), MAX(number) FROM chunks WHERE end_s >= ? AND start_s <= ?",
-                (start_s, end_s),
-            ).fetchone()
-        found = [] if low is None else [low, high]
-        for number, row in self._rows.items():
-            if row.info.end_s >= start_s and row.info.start_s <= end_s:
-                found.append(number)
-        return (min(found), max(found) + 1) if found else (0, 0)
+    def touching(self, start_s: float, end_s: float) -> list[Row]:
+        """Chunks that touch this time, oldest first."""
+        found = self._select("WHERE end_s >= ? AND start_s <= ? ORDER BY number", start_s, end_s)
+        with self._lock:
+            pending = list(self._rows.values())
+        return found + [
+            row for row in pending if row.info.end_s >= start_s and row.info.start_s <= end_s
+        ]
+
+    def in_segment(self, segment: int) -> list[Row]:
+        """Durable chunks whose records lie there, in the order of the records."""
+        return self._select("WHERE segment = ? ORDER BY offset", segment)
+
+    def segments(self) -> set[int]:
+        """Segments that a durable row names: as many looks at the index as there are."""
+        found: set[int] = set()
+        newest: int | None = -1
+        while True:
+            query = "SELECT MIN(segment) FROM chunks WHERE segment > ?"
+            newest = self._db.select(query, newest)[0][0]
+            if newest is None:
+                return found
+            found.add(newest)
+
+    def last_of(self, segment: int) -> Row | None:
+        """The durable chunk whose record ends last there."""
+        found = self._select("WHERE segment = ? ORDER BY offset DESC LIMIT 1", segment)
+        return next(iter(found), None)
+
+    def held(self) -> list[Held]:
+        """What lies in each segment, by codec."""
+        found = self._db.select(
+            "SELECT segment, codec, COUNT(*), SUM(nbytes), MIN(start_s), MAX(end_s) FROM chunks "
+            "WHERE segment IS NOT NULL GROUP BY segment, codec"
+        )
+        return [Held(*fields) for fields in found]
+
+    def touching_by_segment(self, span: Span) -> dict[int, int]:
+        """How many durable chunks of each segment touch a stretch of time."""
+        return dict(
+            self._db.select(
+                "SELECT segment, COUNT(*) FROM chunks WHERE segment IS NOT NULL AND end_s >= ? "
+                "AND start_s <= ? GROUP BY segment",
+                *(span.start_s, span.end_s),
+            )
+        )
+
+    def pictures(self, before_s: float, most: int) -> list[Row]:
+        """The oldest chunks of which only the picture is left, ended by that time."""
+        where = "WHERE codec = ? AND end_s < ? ORDER BY number LIMIT ?"
+        return self._select(where, PICTURE, before_s, most)
+
+    def rungs(self) -> dict[str, int]:
+        """Chunks by the codec they are written in, or PICTURE."""
+        counts: dict[str, int] = {}
+        if self._has_codec:
+            counts.update(self._db.select("SELECT codec, COUNT(*) FROM chunks GROUP BY codec"))
+        elif self.durable:
+            counts["raw"] = self.durable
+        with self._lock:
+            for row in self._rows.values():
+                counts[row.codec] = counts.get(row.codec, 0) + 1
+        return counts
 
     def add(self, row: Row) -> None:
         """Take a chunk in, newer than any before; durable after `commit`."""
-        self._rows[row.info.number] = row
+        with self._lock:
+            self._rows[row.info.number] = row
+            self._next = max(self._next, row.info.number + 1)
 
     def withdraw(self, number: int) -> None:
         """Take back an `add` that was not committed."""
-        del self._rows[number]
+        with self._lock:
+            del self._rows[number]
+            if self._next == number + 1:
+                self._next = number
+
+    def miss(self, missing: Missing) -> None:
+        """Chunks that came and are not held; durable after `commit`."""
+        with self._lock:
+            self._missing.append(missing)
+            self._next = max(self._next, missing.last + 1)
 
     def drop_beyond(self, segment: int, end: int) -> int:
         """Forget the chunks of a segment that reach beyond `end`; how many there were."""
-        with translated(self._path):
-            dropped = self._db.execute(
+        with self._db.change() as change:
+            dropped = change.execute(
                 "DELETE FROM chunks WHERE segment = ? AND offset + nbytes > ?", (segment, end)
             ).rowcount
         self._count -= dropped
+        self._next = max(self._noted_next(), self._last_number() + 1)
         return dropped
 
-    def note(self, key: str, value: object) -> None:
-        """Keep a value under a name; durable after `commit`.  Raises TypeError if it is no JSON."""
-        self._notes[key] = json.dumps(value)
+    def note(self, key: str, text: str) -> None:
+        """Keep a JSON text under a name; durable after `commit`."""
+        with self._lock:
+            self._notes[key] = text
 
     def noted(self, key: str, default: Any = None) -> Any:
         """What was noted under a name."""
-        text = self._notes.get(key)
+        with self._lock:
+            text = self._notes.get(key)
         if text is None:
-            with translated(self._path):
-                found = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
-            if found is None:
+            found = self._db.select("SELECT value FROM notes WHERE key = ?", key)
+            if not found:
                 return default
-            text = found[0]
+            text = found[0][0]
         return json.loads(text)
 
     def commit(self) -> None:
-        """Make rows and notes durable, all or none.
+        """Make rows, gaps and notes durable, all or none.
 
         Raises:
             MemoryFull: if the disk is full.  They stay visible here and can be committed later.
         """
-        with translated(self._path), transaction(self._db):
-            self._db.executemany(
-                f"INSERT INTO chunks ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                [_fields(row) for row in self._rows.values()],
+        with self._lock:
+            rows, notes = list(self._rows.values()), dict(self._notes)
+            missing = list(self._missing)
+        with self._db.change() as change:
+            change.executemany(_INSERT, [fields_of(row) for row in rows])
+            for gap in missing:
+                add_gap(change, gap)
+            notes_too = notes | ({_NEXT: json.dumps(self._next)} if missing else {})
+            change.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes_too.items())
+        with self._lock:
+            self._count += len(rows)
+            for row in rows:
+                del self._rows[row.info.number]
+            for key, text in notes.items():
+                if self._notes.get(key) == text:
+                    del self._notes[key]
+            del self._missing[: len(missing)]
+
+    # ---------------------------------------------------------------- changes of what is durable
+
+    def move(self, rows: Sequence[Row], intent: Mapping[str, Any]) -> None:
+        """Durable chunks lie elsewhere now, or in another codec.
+
+        Args:
+            intent: what is to be done about where they lay, see `intend`.
+        """
+        with self._db.change() as change:
+            change.executemany(
+                "UPDATE chunks SET segment = ?, offset = ?, nbytes = ?, codec = ? WHERE number = ?",
+                [(*_place_fields(row.place), row.codec, row.info.number) for row in rows],
             )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO notes VALUES (?, ?)", list(self._notes.items())
+            self._changed(change, intent)
+
+    def remove(
+        self, numbers: Sequence[int], missing: Missing, intent: Mapping[str, Any] | None = None
+    ) -> None:
+        """Durable chunks are gone; their numbers are not used again.
+
+        Args:
+            missing: the gap that they leave.
+            intent: what is still to be done about their bytes, see `intend`.
+        """
+        with self._db.change() as change:
+            change.executemany("DELETE FROM chunks WHERE number = ?", [(n,) for n in numbers])
+            add_gap(change, missing)
+            self._next = max(self._next, missing.last + 1)
+            self._changed(change, intent or {})
+        self._count = self._count_rows()
+
+    def intend(self, intent: Mapping[str, Any]) -> None:
+        """Durably, what is going to happen to files: a crash between two steps is finished, or
+        taken back, at the next opening.  {}: it is done."""
+        with self._db.change() as change:
+            change.execute(
+                "INSERT OR REPLACE INTO notes VALUES (?, ?)", (_INTENT, json.dumps(dict(intent)))
             )
-        self._count += len(self._rows)
-        self._rows.clear()
-        self._notes.clear()
+
+    @property
+    def intent(self) -> dict[str, Any]:
+        """What was under way when the catalog was last written."""
+        return dict(self.noted(_INTENT, {}))
+
+    def checkpoint(self) -> None:
+        """Nothing that was removed stays in the log.
+
+        Raises:
+            OSError: if a reader in another process keeps it in use.
+        """
+        if not self._db.checkpoint():
+            raise OSError(
+                f"{self._path}: a reader keeps its log in use, so what was forgotten still lies "
+                "in it; close the reader, then forget again"
+            )
+
+    def trim(self) -> None:
+        """Cut the log, where no reader keeps it in use."""
+        self._db.checkpoint()
+
+    def vacuum(self) -> None:
+        """Give free pages back to the disk."""
+        self._db.vacuum()
 
     def close(self) -> None:
         """Close the file.  Commits nothing.  Calling it again does nothing."""
         self._db.close()
 
-    def _select(self, where: str, *values: int) -> Iterator[Row]:
-        with translated(self._path):
-            for fields in self._db.execute(f"SELECT {_COLUMNS} FROM chunks {where}", values):
-                yield _row(*fields)
+    def _changed(self, change: sqlite3.Connection, intent: Mapping[str, Any]) -> None:
+        notes = {_GENERATION: self.generation + 1, _NEXT: self._next, _INTENT: dict(intent)}
+        change.executemany(
+            "INSERT OR REPLACE INTO notes VALUES (?, ?)",
+            [(key, json.dumps(value)) for key, value in notes.items()],
+        )
+
+    def _select(self, where: str, *values: float | str) -> list[Row]:
+        found = self._db.select(f"SELECT {self._columns} FROM chunks {where}", *values)
+        return [_row(*fields) for fields in found]
 
     def _count_rows(self) -> int:
-        count: int = self._db.execute("SELECT COUNT(*) FROM chunks").fetchone()[0]
-        return count
+        return int(self._db.select("SELECT COUNT(*) FROM chunks")[0][0])
 
-    def _open(self, model: str, fingerprint: str) -> None:
+    def _last_number(self) -> int:
+        found = self._db.select("SELECT MAX(number) FROM chunks")[0][0]
+        return -1 if found is None else int(found)
+
+    def _noted_next(self) -> int:
+        return int(self.noted(_NEXT, 0))
+
+    def _open(self, model: str | None, fingerprint: str | None) -> None:
         if self._read_only:
-            tables = self._db.execute("SELECT name FROM sqlite_master WHERE name = 'take'")
-            if tables.fetchone() is None or not self._is_signed(model, fingerprint):
+            tables = self._db.select("SELECT 1 FROM sqlite_master WHERE name = 'take'")
+            if not tables or not self._is_signed(model, fingerprint):
                 raise MemoryMissing(f"{self._path.parent}: no memory here yet")
-            return
-        with transaction(self._db):  # a refusal leaves the file as it was
-            for statement in _SCHEMA:
-                self._db.execute(statement)
-            if not self._is_signed(model, fingerprint):
-                signature = (FORMAT, model, fingerprint)
-                self._db.execute("INSERT INTO take VALUES (1, ?, ?, ?)", signature)
+        else:
+            self._sign(model, fingerprint)
+        columns = self._db.select("SELECT name FROM pragma_table_info('chunks')")
+        self._has_codec = ("codec",) in columns
+        if not self._has_codec:
+            self._columns = f"{_COLUMNS}, 'raw'"
 
-    def _is_signed(self, model: str, fingerprint: str) -> bool:
+    def _sign(self, model: str | None, fingerprint: str | None) -> None:
+        with self._db.change() as change:  # a refusal leaves the file as it was
+            for statement in _SCHEMA:
+                change.execute(statement)
+            if not self._is_signed(model, fingerprint, change):
+                if model is None or fingerprint is None:
+                    raise MemoryMissing(f"{self._path.parent}: no memory here yet")
+                self.model, self.fingerprint = model, fingerprint
+                signature = (FORMAT, model, fingerprint)
+                change.execute("INSERT INTO take VALUES (1, ?, ?, ?)", signature)
+            columns = change.execute("SELECT name FROM pragma_table_info('chunks')").fetchall()
+            if ("codec",) not in columns:
+                change.execute("ALTER TABLE chunks ADD COLUMN codec TEXT DEFAULT 'raw'")
+                change.execute("UPDATE take SET format = ?", (FORMAT,))
+            change.execute(_BY_SEGMENT)
+
+    def _is_signed(
+        self, model: str | None, fingerprint: str | None, within: sqlite3.Connection | None = None
+    ) -> bool:
         """False for a new catalog.  Raises if another model or a newer format signed it."""
-        found = self._db.execute("SELECT format, model, fingerprint FROM take").fetchone()
-        if found is None:
+        query = "SELECT format, model, fingerprint FROM take"
+        rows = self._db.select(query) if within is None else within.execute(query).fetchall()
+        if not rows:
             return False
-        version, its_model, its_fingerprint = found
+        version, its_model, its_fingerprint = rows[0]
         folder = self._path.parent
         if version > FORMAT:
             raise MemoryFromFuture(
                 f"{folder} has format {version}, this longtake reads up to {FORMAT}; "
                 "upgrade longtake, or choose another folder"
             )
-        if its_fingerprint != fingerprint:  # the same weights may go by several names
+        # the same weights may go by several names
+        if fingerprint is not None and its_fingerprint != fingerprint:
             was = f"by model {its_model!r}, this is {model!r}"
             if its_model == model:
                 was = f"by other weights or settings of model {model!r}"
@@ -233,11 +452,16 @@ class Catalog:
                 f"{fingerprint[:12]}); choose another memory folder, or the --model {its_model} "
                 "that it was made with"
             )
+        self.model, self.fingerprint = its_model, its_fingerprint
         return True
 
 
-def _fields(row: Row) -> tuple[int | float | str | None, ...]:
-    info, place = row.info, row.place
+_INSERT = f"INSERT INTO chunks ({_COLUMNS}, codec) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+
+def fields_of(row: Row) -> tuple[int | float | str | None, ...]:
+    """A row as the table has it."""
+    info = row.info
     return (
         info.number,
         info.start_s,
@@ -246,10 +470,13 @@ def _fields(row: Row) -> tuple[int | float | str | None, ...]:
         info.wall_s,
         info.tokens,
         *row.geometry,
-        place.segment,
-        place.offset,
-        place.nbytes,
+        *_place_fields(row.place),
+        row.codec,
     )
+
+
+def _place_fields(place: Place | None) -> tuple[int | None, int, int]:
+    return (None, 0, 0) if place is None else (place.segment, place.offset, place.nbytes)
 
 
 def _row(
@@ -262,12 +489,14 @@ def _row(
     layers: int,
     heads: int,
     dim: int,
-    segment: int,
+    segment: int | None,
     offset: int,
     nbytes: int,
+    codec: str,
 ) -> Row:
     return Row(
         ChunkInfo(number, start_s, end_s, sys.intern(camera), wall_s, tokens=tokens),
         (layers, heads, dim),
-        Place(segment, offset, nbytes),
+        None if segment is None else Place(segment, offset, nbytes),
+        sys.intern(codec),
     )

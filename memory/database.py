@@ -1,23 +1,101 @@
 """One SQLite file, opened the way this room needs it.
 
-Write-ahead log, for its owner alone, transactions by hand, errors translated.  What its tables
-hold is not known here.
+Write-ahead log, for its owner alone, transactions by hand, errors translated.  Reading goes
+through a connection of its own and never waits for a commit.  What its tables hold is not known
+here.
 """
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from longtake.memory import files
 from longtake.memory.files import MemoryDamaged, MemoryFull
+
+
+class Database:
+    """One file: one thread changes it at a time, any thread reads.
+
+    Args:
+        path: the file; made where there is none, unless `read_only`.
+        read_only: nothing is written; a writer elsewhere may go on.
+        synchronous: as for `connect`.
+
+    Raises:
+        MemoryDamaged: if the file is no database.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool, synchronous: str) -> None:
+        self.path = path
+        self._reading, self._changing = threading.Lock(), threading.RLock()
+        self._writer = (
+            None if read_only else connect(path, read_only=False, synchronous=synchronous)
+        )
+        try:
+            self._reader = connect(path, read_only=True, synchronous=synchronous)
+        except BaseException:
+            if self._writer is not None:
+                self._writer.close()
+            raise
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the database on disk."""
+        return size_on_disk(self.path)
+
+    def select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows as of the last change that was committed."""
+        with self._reading, translated(self.path):
+            return self._reader.execute(query, values).fetchall()
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """All of the block becomes durable, or nothing of it.
+
+        Raises:
+            MemoryFull: if the disk is full.
+        """
+        assert self._writer is not None, "opened read-only"
+        with self._changing, translated(self.path), transaction(self._writer):
+            yield self._writer
+
+    def checkpoint(self) -> bool:
+        """Move everything from the log to the file, and cut the log: nothing old stays in it.
+
+        Returns:
+            False where a reader in another process kept it from being cut.
+        """
+        assert self._writer is not None, "opened read-only"
+        with self._changing, self._reading, translated(self.path):
+            is_busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
+
+    def vacuum(self) -> None:
+        """Write the file anew without its free pages, and cut the log."""
+        assert self._writer is not None, "opened read-only"
+        with self._changing, self._reading, translated(self.path):
+            self._writer.execute("VACUUM")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close the file.  Calling it again does nothing."""
+        with self._reading:
+            self._reader.close()
+        with self._changing:
+            if self._writer is not None:
+                self._writer.close()
 
 
 def connect(
     path: Path, *, read_only: bool, synchronous: str, is_still: bool = False
 ) -> sqlite3.Connection:
     """A connection that may pass from thread to thread, one at a time.
+
+    What is deleted through it is overwritten with zeros.
 
     Args:
         path: the file; made where there is none, unless `read_only`.
@@ -37,6 +115,7 @@ def connect(
         connection = _open(path, "rw")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA secure_delete=ON")
     return connection
 
 
@@ -99,11 +178,12 @@ def translated(path: Path) -> Iterator[None]:
         raise OSError(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         raise MemoryDamaged(
-            f"{path}: {error}. The segments beside it still hold every chunk"
+            f"{path}: {error}. The segments beside it still hold every chunk: "
+            f"longtake memory verify --rebuild {path.parent} makes it again from them"
         ) from error
 
 
 def size_on_disk(path: Path) -> int:
     """Bytes of the database and its write-ahead log."""
     both = (path, path.with_name(path.name + "-wal"))
-    return sum(part.stat().st_size for part in both if part.exists())
+    return sum(files.size_at(part) or 0 for part in both)

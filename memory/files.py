@@ -1,25 +1,30 @@
 """The seam to the operating system: everything that can fail on a disk goes through here.
 
-Writes and reads of a whole buffer at an offset, syncs, and the lock that keeps
-a memory to one writer.  What the bytes mean is not known here; tests put
-faults in at this place.
+Writes and reads of a whole buffer at an offset, syncs, names, erasing, and the lock that keeps
+a memory to one writer.  What the bytes mean is not known here; tests put faults in at this
+place.
 
 `write_all`, `read_all` and the like are called through the module
 (``files.write_all``), so that one replacement reaches every caller.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _LOCK = "writer.lock"
+_ERASED_AT_ONCE = 1 << 20
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # of Linux's fallocate(2)
 
 
 class MemoryFull(OSError):
@@ -28,6 +33,10 @@ class MemoryFull(OSError):
 
 class MemoryInUse(OSError):
     """Another writer has this memory open."""
+
+
+class MemoryUnlockable(OSError):
+    """The file system has no locks, without which nobody may write."""
 
 
 class MemoryMissing(FileNotFoundError):
@@ -58,13 +67,17 @@ def read_all(fd: int, length: int, offset: int) -> bytearray:
         EOFError: if the file ends before.
     """
     data = bytearray(length)
-    rest = memoryview(data)
-    while rest:
-        count = os.preadv(fd, [rest], offset)
-        if count == 0:
-            raise EOFError(f"the file ends {len(rest)} bytes before {offset + len(rest)}")
-        rest, offset = rest[count:], offset + count
+    read_into(fd, memoryview(data), offset)
     return data
+
+
+def read_into(fd: int, buffer: memoryview, offset: int) -> None:
+    """Fill a writable buffer from `offset`.  Raises EOFError if the file ends before."""
+    while buffer:
+        count = os.preadv(fd, [buffer], offset)
+        if count == 0:
+            raise EOFError(f"the file ends {len(buffer)} bytes before {offset + len(buffer)}")
+        buffer, offset = buffer[count:], offset + count
 
 
 def open_to_append(path: Path) -> int:
@@ -99,6 +112,39 @@ def sync_data(fd: int) -> None:
         os.fdatasync(fd)
 
 
+def erase(fd: int, offset: int, length: int) -> None:
+    """Overwrite a stretch with zeros, see them to the device, and give its blocks back.
+
+    A file system that keeps old blocks when it writes (copy on write, snapshots), and a flash
+    device behind it, may hold the old bytes for longer than anybody can see.
+    """
+    zeros = bytes(min(length, _ERASED_AT_ONCE))
+    for begin in range(0, length, len(zeros) or 1):
+        write_all(fd, zeros[: length - begin], offset + begin)
+    sync_data(fd)
+    _punch(fd, offset, length)
+
+
+def unlink(path: Path) -> None:
+    """Remove a file's name, durably; one that is gone is fine."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file another name in one step, durably; one of that name is replaced."""
+    os.replace(old, new)
+    sync_folder(new.parent)
+
+
+def size_at(path: Path) -> int | None:
+    """Bytes of a file; None if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable: a new file exists only after this."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -114,6 +160,18 @@ def make_folder(path: Path) -> None:
         return
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     sync_folder(path.parent)
+
+
+def require_own(path: Path) -> None:
+    """Raises PermissionError where a folder is another user's, or not to be written."""
+    owner = path.stat().st_uid
+    if owner != os.geteuid() and os.geteuid() != 0:
+        raise PermissionError(
+            errno.EACCES,
+            f"this memory belongs to another user (number {owner}); ask its owner, open it "
+            "read-only where that is allowed, or choose another folder",
+            str(path),
+        )
 
 
 def make_file(path: Path) -> None:
@@ -183,7 +241,33 @@ def _lock(fd: int, kind: int) -> bool:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise MemoryUnlockable(
+            error.errno,
+            f"this file system has no locks ({error.strerror}), and without one two writers "
+            "would destroy each other's work; choose a folder on a local disk",
+        ) from error
     return True
+
+
+@cache
+def _fallocate() -> Any:
+    """The C library's, which Python does not offer; None where there is none."""
+    if not sys.platform.startswith("linux"):
+        return None
+    found = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
+    if found is not None:
+        found.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return found
+
+
+def _punch(fd: int, offset: int, length: int) -> None:
+    """Give the blocks of a stretch back; where that cannot be done its zeros stay."""
+    fallocate = _fallocate()
+    if fallocate is not None and length:
+        fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, offset, length)
 
 
 def _owner(fd: int) -> str:

@@ -1,120 +1,258 @@
-"""Which chunks answer a query best: the searchers by name, and the one that chooses.
+"""Which chunks answer a query best: numbers, rows, and the search that a name stands for.
 
 Scores are inner products of a query with each chunk's search vector, for every layer apart;
-the k best win, and among equal ones the oldest.  All searchers give the same answers.  The
-vectors are kept elsewhere too (in the store): an index is a cache.
+the k best win, and among equal ones the oldest.  All searches give the same answers.  The vectors
+are kept elsewhere too (in the store): an index is a cache, and `realign` makes it what the store
+says.
 
 L layers, N chunks, W = H*D width of a search vector.
 """
 
-from collections.abc import Sequence
-from importlib.util import find_spec
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from longtake.memory.auto_search import AutoSearch
 from longtake.memory.base import Index
+from longtake.memory.blocks import Blocks
+from longtake.memory.chunk_numbers import ChunkNumbers, Pick
 from longtake.memory.config import INDEX_NAMES
-from longtake.memory.exact_index import ExactIndex, best_of
-from longtake.memory.faiss_index import FaissIndex
+from longtake.memory.exact_search import ExactSearch
+from longtake.memory.faiss_search import FaissSearch
+from longtake.memory.ranking import best_of, check_k
+from longtake.memory.staged_search import StagedSearch
 
-__all__ = ["CROSSOVER_CHUNKS", "AutoIndex", "ExactIndex", "FaissIndex", "best_of", "make_index"]
-
-# From here on FAISS is faster on the CPU.  Search of 8, median ms, exact with one matrix-vector
-# product a layer / FAISS with one thread, on 2 busy cores (torch 2.13, faiss 1.15):
-#   4 layers x 64:   1,000 chunks 0.31 / 0.32,  5,000 0.73 / 0.51,  50,000 47.5 / 8.3
-#   28 layers x 512: 1,000 chunks 5.9 / 5.0,    5,000 27.9 / 23.0,  50,000 241 / 187
-CROSSOVER_CHUNKS = 5000
+__all__ = ["ChunkIndex", "Search", "best_of", "make_index", "realign"]
 
 
-class AutoIndex:
-    """Exact while that is as fast; on the CPU it moves to FAISS, once, where that is installed.
+class Search(Protocol):
+    """How the best rows are found."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether it is much cheaper than scoring all."""
+        ...
+
+    def prepare(self, blocks: Blocks) -> None:
+        """Rows have come or gone."""
+        ...
+
+    def best(
+        self, blocks: Blocks, layers: slice, query: Tensor, k: int, pick: Pick
+    ) -> tuple[Tensor, Tensor]:
+        """Places int64 ``[l, k]`` on the CPU, best first, equal ones oldest first; their scores.
+
+        Args:
+            query: ``[l, W]``, of these layers.
+            k: at most ``len(pick)``.
+        """
+        ...
+
+
+class ChunkIndex:
+    """See `Index` for what each call promises.
 
     Args:
+        search: how the best are found; all else is the same for every index.
         layers: L.
         width: W.
-        device: where it searches; anywhere but on the CPU it stays exact.
-        crossover_chunks: with more chunks than this it moves.
+        device: where vectors lie; what is found is on the CPU.
+        device_bytes: of that device; with more they move to the CPU.  None: no bound.  What a
+            question takes while it is answered, ``[L, N]`` scores, is not counted.
     """
 
     def __init__(
         self,
+        search: Search,
         layers: int,
         width: int,
         device: torch.device | str = "cpu",
-        crossover_chunks: int = CROSSOVER_CHUNKS,
+        device_bytes: int | None = None,
     ) -> None:
-        exact = ExactIndex(layers, width, device)
-        self._exact: ExactIndex | None = exact
-        self._index: Index = exact
-        self._shape = (layers, width)
-        self._crossover_chunks = crossover_chunks
-        self._may_move = torch.device(device).type == "cpu" and find_spec("faiss") is not None
+        self._search, self._numbers = search, ChunkNumbers()
+        self._blocks = Blocks(layers, width, device, device_bytes)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._numbers)
 
     def __repr__(self) -> str:
-        return f"AutoIndex({self._index!r})"
+        blocks = self._blocks
+        rows = f"{len(self)} of {blocks.capacity}, [{blocks.layers}, {blocks.width}]"
+        return f"ChunkIndex({self._search.name}, {rows}, {blocks.device})"
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all vectors."""
-        return self._index.nbytes
+        """Bytes of vectors, of the room to grow, and of what the search keeps beside them."""
+        return self._blocks.nbytes
+
+    @property
+    def is_staged(self) -> bool:
+        return self._search.is_staged
 
     def add(self, number: int, vectors: Tensor) -> None:
-        """Take in a chunk's ``[L, W]``.  Raises ValueError on a number or shape that is wrong."""
-        self._index.add(number, vectors)
-        self._move_if_large()
+        self.extend([number], vectors.unsqueeze(1))
 
     def extend(self, numbers: Sequence[int], vectors: Tensor) -> None:
-        """Take in many at once, ``[L, n, W]``.  Raises ValueError; all or none."""
-        self._index.extend(numbers, vectors)
-        self._move_if_large()
+        layers, width = self._blocks.layers, self._blocks.width
+        if tuple(vectors.shape) != (layers, len(numbers), width):
+            raise ValueError(
+                f"search vectors {list(vectors.shape)} for {len(numbers)} chunks, "
+                f"expected [{layers}, {len(numbers)}, {width}]"
+            )
+        self._numbers.check(numbers)
+        self._blocks.append(vectors.detach())
+        self._numbers.extend(numbers)
+        self._search.prepare(self._blocks)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Forget chunks; numbers that are not here are ignored."""
-        self._index.remove(numbers)
+        places = self._numbers.places_of(numbers)
+        if len(places):
+            self._blocks.remove(places)
+            self._numbers.remove(places)
+            self._search.prepare(self._blocks)
 
-    def numbers(self, first: int = 0, last: int | None = None) -> Tensor:
-        """int64 ``[N]``: the chunks with first <= number < last, oldest first."""
-        return self._index.numbers(first, last)
+    def clear(self) -> None:
+        self._blocks.clear()
+        self._numbers.clear()
+        self._search.prepare(self._blocks)
 
-    def scores(self, query: Tensor, first: int = 0, last: int | None = None) -> Tensor:
-        """float32 ``[L, N]`` for a query ``[L, W]``, in the order of `numbers`."""
-        return self._index.scores(query, first, last)
+    def numbers(
+        self, first: int = 0, last: int | None = None, only: Tensor | None = None
+    ) -> Tensor:
+        return self._numbers.picked(self._numbers.pick(first, last, only))
+
+    def scores(
+        self, query: Tensor, first: int = 0, last: int | None = None, only: Tensor | None = None
+    ) -> Tensor:
+        self._check_query(query)
+        pick = self._numbers.pick(first, last, only)
+        return self._blocks.scores(slice(None), query, pick).cpu()
 
     def layer_scores(
-        self, layer: int, query: Tensor, first: int = 0, last: int | None = None
+        self,
+        layer: int,
+        query: Tensor,
+        first: int = 0,
+        last: int | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
-        """float32 ``[N]`` of one layer for its query ``[W]``, in the order of `numbers`."""
-        return self._index.layer_scores(layer, query, first, last)
+        asked, pick = self._one(layer, query), self._numbers.pick(first, last, only)
+        return self._blocks.scores(asked, query[None], pick)[0].cpu()
 
     def search(
-        self, query: Tensor, k: int, first: int = 0, last: int | None = None
+        self,
+        query: Tensor,
+        k: int,
+        first: int = 0,
+        last: int | None = None,
+        only: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The k best of each layer, best first, equal ones oldest first: ``[L, k']`` twice."""
-        return self._index.search(query, k, first, last)
+        self._check_query(query)
+        return self._best(slice(None), query, k, self._numbers.pick(first, last, only))
 
-    def _move_if_large(self) -> None:
-        if self._exact is None or not self._may_move or len(self) <= self._crossover_chunks:
-            return
-        faiss = FaissIndex(*self._shape)
-        faiss.extend(self._exact.numbers().tolist(), self._exact.vectors)
-        self._index, self._exact = faiss, None
+    def layer_search(
+        self,
+        layer: int,
+        query: Tensor,
+        k: int,
+        first: int = 0,
+        last: int | None = None,
+        only: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        asked, pick = self._one(layer, query), self._numbers.pick(first, last, only)
+        numbers, scores = self._best(asked, query[None], k, pick)
+        return numbers[0], scores[0]
+
+    def _best(self, layers: slice, query: Tensor, k: int, pick: Pick) -> tuple[Tensor, Tensor]:
+        k = check_k(k, len(pick))
+        if k == 0:
+            shape = (len(query), 0)
+            return torch.empty(shape, dtype=torch.int64), torch.empty(shape)
+        places, scores = self._search.best(self._blocks, layers, query, k, pick)
+        return self._numbers.at(places), scores.cpu()
+
+    def _one(self, layer: int, query: Tensor) -> slice:
+        layers, width = self._blocks.layers, self._blocks.width
+        if not 0 <= layer < layers:
+            raise ValueError(f"layer={layer}: there are {layers}, from 0 on")
+        if tuple(query.shape) != (width,):
+            raise ValueError(f"query {list(query.shape)}, expected [{width}]")
+        return slice(layer, layer + 1)
+
+    def _check_query(self, query: Tensor) -> None:
+        layers, width = self._blocks.layers, self._blocks.width
+        if tuple(query.shape) != (layers, width):
+            raise ValueError(f"query {list(query.shape)}, expected [{layers}, {width}]")
 
 
-def make_index(name: str, layers: int, width: int, device: torch.device | str = "cpu") -> Index:
-    """The index of that name: "exact", "faiss" (on the CPU), or "auto".
+_SEARCHES: dict[str, Callable[[], Search]] = {
+    "auto": AutoSearch,
+    "exact": ExactSearch,
+    "faiss": FaissSearch,
+    "staged": StagedSearch,
+}
+
+
+def make_index(
+    name: str,
+    layers: int,
+    width: int,
+    device: torch.device | str = "cpu",
+    device_bytes: int = 0,
+) -> Index:
+    """The index of that name, empty.
+
+    Args:
+        device: where "auto" and "exact" keep vectors while they fit into ``device_bytes``; beyond,
+            and for the others, it is the CPU.
 
     Raises:
         ValueError: if there is none; the message lists those there are.
         ImportError: if it needs FAISS, which is not installed.
     """
-    if name == "auto":
-        return AutoIndex(layers, width, device)
-    if name == "exact":
-        return ExactIndex(layers, width, device)
-    if name == "faiss":
-        return FaissIndex(layers, width)
-    raise ValueError(f"index {name!r} is not known; there is {', '.join(INDEX_NAMES)}")
+    if name not in _SEARCHES:
+        raise ValueError(f"index {name!r} is not known; there is {', '.join(INDEX_NAMES)}")
+    search = _SEARCHES[name]()
+    if torch.device(device).type == "cpu" or not device_bytes or name not in ("auto", "exact"):
+        return ChunkIndex(search, layers, width)
+    return ChunkIndex(search, layers, width, device, device_bytes)
+
+
+def realign(
+    index: Index,
+    numbers: Sequence[int],
+    read: Callable[[int, int | None], tuple[Tensor, Tensor]],
+) -> bool:
+    """Make an index hold the chunks that the records say, and no others.
+
+    What is too much is removed, what is newer is read and added; where something in between is
+    missing all are read anew.
+
+    Args:
+        numbers: of all chunks that have search vectors, rising.
+        read: numbers int64 ``[n]`` and vectors ``[L, n, W]`` of those with first <= number < last,
+            as `Store.all_vectors`.
+
+    Returns:
+        Whether anything was changed.
+    """
+    wanted, held = set(numbers), index.numbers().tolist()
+    surplus = [number for number in held if number not in wanted]
+    kept = len(held) - len(surplus)
+    is_begun = list(numbers[:kept]) == [number for number in held if number in wanted]
+    if not is_begun:
+        index.clear()
+        kept = 0
+    elif surplus:
+        index.remove(surplus)
+    if kept < len(numbers):
+        found, vectors = read(numbers[kept], None)
+        index.extend(found.tolist(), vectors)
+    return bool(surplus) or not is_begun or kept < len(numbers)

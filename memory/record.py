@@ -16,6 +16,7 @@ L layers, H key/value heads, T tokens, D head dimension, A position axes, W = H*
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,13 +98,15 @@ def identity_of(fingerprint: str) -> bytes:
     return xxhash.xxh3_128_digest(fingerprint.encode())
 
 
-def encode_record(chunk: Chunk, vectors: Tensor, codec: Codec, identity: bytes) -> bytearray:
+def encode_record(
+    chunk: Chunk, vectors: Tensor, codecs: Sequence[Codec], identity: bytes
+) -> bytearray:
     """The bytes of a chunk on the CPU, a multiple of `alignment_of` them long.
 
     Args:
         chunk: what is kept.
         vectors: float32 ``[L, H*D]`` on the CPU.
-        codec: how its layers are written.
+        codecs: one of one name for each layer.
         identity: of the take, see `identity_of`.
 
     Raises:
@@ -114,7 +117,9 @@ def encode_record(chunk: Chunk, vectors: Tensor, codec: Codec, identity: bytes) 
     small = [_raw(chunk.positions, "<i4"), _raw(vectors, "<f4")]
     if chunk.weights is not None:
         small.insert(1, _raw(chunk.weights, "<f4"))
-    layers = [codec.encode(k, v) for k, v in zip(chunk.keys, chunk.values, strict=True)]
+    each = zip(codecs, chunk.keys, chunk.values, strict=True)
+    layers = [codec.encode(keys, values) for codec, keys, values in each]
+    codec = codecs[0]
     page = PAGE if any(len(layer) >= LARGE_LAYER for layer in layers) else 0
     strings = (codec.name.encode(), chunk.info.camera.encode())
     header_nbytes = _header_nbytes(*strings, parts=len(small) + len(layers))

@@ -1,20 +1,25 @@
 """An append-only log of records in files of bounded size.
 
-``segments/000000.kvseg``, ``000001.kvseg`` ...: only the last one grows.  A record never
-spans two files, and never changes.  What a record says is `record`'s business; which
-records count is the catalog's: bytes after the last one it knows are a torn tail, and cut.
+``segments/000000.kvseg``, ``000001.kvseg`` ...: each begins with a head, only one of them grows,
+and a number is never used twice.  A record never spans two files, and never changes; it may be
+erased.  What a record says is `record`'s business; which records count is the catalog's: bytes
+behind the last one that it knows are a torn tail, and cut.
 """
 
 import os
-from collections import OrderedDict
+import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from longtake.memory import files
+from longtake.memory.descriptors import Descriptors
 from longtake.memory.files import MemoryDamaged, MemoryFull
 from longtake.memory.record import ChunkCorrupt, alignment_of
+from longtake.memory.segment_head import Head, head_nbytes_of, parse_head
 
-_OPEN_FILES = 16  # descriptors kept for reading old segments
+_OPEN_FILES = 16  # descriptors kept for reading
+_PEEK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +35,89 @@ class Place:
         return self.offset + self.nbytes
 
 
+class SegmentWriter:
+    """One segment that grows: one thread at a time.
+
+    Args:
+        path: its file; made with its head, durably named, where `end` is None.
+        head: the first bytes of a new file.
+        end: of the records that count in a file that is there; what lies behind is cut.
+    """
+
+    def __init__(self, path: Path, number: int, head: bytes, end: int | None = None) -> None:
+        self.path, self.number = path, number
+        self._fd = files.open_to_append(path)
+        try:
+            if end is None:
+                files.truncate(self._fd, 0)
+                files.write_all(self._fd, head, 0)
+                files.sync_folder(path.parent)
+                end = len(head)
+            else:
+                files.truncate(self._fd, end)
+        except OSError:
+            os.close(self._fd)
+            raise
+        self.end = end
+
+    @property
+    def whole(self) -> Place:
+        """All of the file."""
+        return Place(self.number, 0, self.end)
+
+    def append(self, record: bytearray) -> Place:
+        """Write a record at the end.  It is durable after the next `sync`.
+
+        Raises:
+            MemoryFull: if the disk is full; the file is as it was before.
+            OSError: if the disk fails otherwise; the file is as it was before.
+        """
+        alignment = alignment_of(record)
+        place = Place(self.number, -(-self.end // alignment) * alignment, len(record))
+        try:
+            files.write_all(self._fd, record, place.offset)
+        except OSError as error:
+            files.truncate(self._fd, self.end)
+            if files.is_full(error):
+                raise MemoryFull(
+                    error.errno,
+                    f"no room for {len(record)} more bytes ({error.strerror}); earlier chunks "
+                    "are kept. Free some space, or choose a memory folder on a larger disk",
+                    str(self.path),
+                ) from error
+            raise
+        self.end = place.end
+        return place
+
+    def cut(self, end: int) -> None:
+        """Forget what lies at or after `end`."""
+        files.truncate(self._fd, end)
+        self.end = end
+
+    def sync(self) -> None:
+        """Return when every record appended is on the device.  A failure is final."""
+        files.sync_data(self._fd)
+
+    def close(self) -> None:
+        """Give the descriptor back.  Syncs nothing.  Calling it again does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class SegmentLog:
-    """The segments of one memory: one thread at a time.
+    """The segments of one memory: one thread writes, any thread reads.
 
     Args:
         folder: where the files lie.
         segment_bytes: a record that would take a file beyond this size begins the next one.
-        after: the last record that counts; what lies behind it is cut.  None: no record counts.
+        head: the first bytes of each new file.
+        known: segments that the catalog names; others are what a crash left, and removed.
+        after: the last record that counts in the segment that goes on; None: a new one begins.
         read_only: nothing is made, cut or written.
 
     Raises:
-        MemoryDamaged: if there is more behind `after` than a crash leaves there.
+        MemoryDamaged: if there is more than a crash leaves there.
     """
 
     def __init__(
@@ -48,28 +125,46 @@ class SegmentLog:
         folder: Path,
         *,
         segment_bytes: int,
+        head: bytes = b"",
+        known: Collection[int] = (),
         after: Place | None = None,
         read_only: bool = False,
     ) -> None:
-        self._folder = folder
+        self._folder, self._head = folder, head
         self._segment_bytes = segment_bytes
-        self._reading: OrderedDict[int, int] = OrderedDict()
-        self._fd = -1
-        self._segment = 0
-        self._end = 0
-        self._closed_nbytes = 0
+        self._read_only = read_only
+        self._descriptors = Descriptors(_OPEN_FILES)
+        self._heads: dict[int, Head | None] = {}
+        self._lock = threading.Lock()  # of `_sizes`
+        self._sizes: dict[int, int] = {}  # bytes on disk of the files that do not grow
+        self._next = 0
+        self._growing: list[SegmentWriter] = []
+        self._current: SegmentWriter | None = None  # the one of them that `append` writes to
         if not read_only:
             files.make_folder(folder)
-            self._resume(after)
+            self._resume(known, after)
 
     @property
     def nbytes(self) -> int:
         """Bytes in all segments."""
-        return self._size_on_disk() if self._fd < 0 else self._closed_nbytes + self._end
+        if self._read_only:
+            return sum(_on_disk(self.path(number)) for number in segment_numbers(self._folder))
+        with self._lock:
+            growing = sum(writer.end for writer in self._growing)
+            return sum(self._sizes.values()) + growing
+
+    @property
+    def current(self) -> int | None:
+        """The segment that grows."""
+        return None if self._current is None else self._current.number
 
     def has_room(self, nbytes: int) -> bool:
         """True if a record of this size may be appended without `roll`."""
-        return self._end == 0 or self._end + nbytes <= self._segment_bytes
+        current = self._current
+        if current is None:
+            return True
+        used = current.end - len(self._head)
+        return used <= 0 or used + nbytes <= self._segment_bytes
 
     def append(self, record: bytearray) -> Place:
         """Write a record at the end.  It is durable after the next `sync`.
@@ -78,38 +173,80 @@ class SegmentLog:
             MemoryFull: if the disk is full; the log is as it was before.
             OSError: if the disk fails otherwise; the log is as it was before.
         """
-        alignment = alignment_of(record)
-        place = Place(self._segment, -(-self._end // alignment) * alignment, len(record))
-        try:
-            files.write_all(self._fd, record, place.offset)
-        except OSError as error:
-            files.truncate(self._fd, self._end)
-            if files.is_full(error):
-                raise MemoryFull(
-                    error.errno,
-                    f"no room for {len(record)} more bytes ({error.strerror}); earlier chunks "
-                    "are kept. Free some space, or choose a memory folder on a larger disk",
-                    str(self.path(self._segment)),
-                ) from error
-            raise
-        self._end = place.end
-        return place
+        if self._current is None:
+            self._current = self.begin()
+        return self._current.append(record)
 
     def cut(self, end: int) -> None:
-        """Forget what lies at or after `end` in the last segment."""
-        files.truncate(self._fd, end)
-        self._end = end
-
-    def roll(self) -> None:
-        """Begin the next segment.  The caller has synced the one that ends."""
-        old_fd, old_end = self._fd, self._end
-        self._begin(self._segment + 1)
-        self._closed_nbytes += old_end
-        os.close(old_fd)
+        """Forget what lies at or after `end` in the segment that grows."""
+        assert self._current is not None
+        self._current.cut(end)
 
     def sync(self) -> None:
-        """Return when every record appended is on the device.  A failure is final."""
-        files.sync_data(self._fd)
+        """Return when every record appended is on the device.
+
+        A failure is final for this file: call `roll`, and append again what was not synced.
+        """
+        if self._current is not None:
+            self._current.sync()
+
+    def roll(self) -> None:
+        """Close the segment that grows; the next record begins another one."""
+        if self._current is not None:
+            self.settle(self._current)
+            self._current = None
+
+    def give_up(self, end: int) -> None:
+        """Write no more to the segment that grows: what lies at or after `end` does not count."""
+        writer = self._current
+        assert writer is not None
+        try:
+            writer.cut(end)
+        except OSError:  # cut at the next opening
+            pass
+        self.settle(writer)
+        self._current = None
+
+    def begin(self, announce: Callable[[int], None] = lambda number: None) -> SegmentWriter:
+        """A new segment beside the one that grows; `settle` it, or `remove` it.
+
+        Args:
+            announce: is told its number before its file is made.
+        """
+        number = self._next
+        announce(number)
+        self._next += 1
+        writer = SegmentWriter(self.path(number), number, self._head)
+        with self._lock:
+            self._growing.append(writer)
+        return writer
+
+    def settle(self, writer: SegmentWriter) -> None:
+        """A segment grows no more.  The caller has synced it."""
+        writer.close()
+        with self._lock:
+            if writer in self._growing:
+                self._growing.remove(writer)
+            self._sizes[writer.number] = writer.end
+
+    def remove(self, number: int) -> None:
+        """Delete a segment that no record counts in, durably."""
+        path = self.path(number)
+        self._descriptors.forget(path)
+        files.unlink(path)
+        with self._lock:
+            self._sizes.pop(number, None)
+
+    def erase(self, place: Place) -> None:
+        """Overwrite a record with zeros, durably, and give its room back to the disk."""
+        fd = files.open_to_append(self.path(place.segment))
+        try:
+            files.erase(fd, place.offset, place.nbytes)
+        finally:
+            os.close(fd)
+        with self._lock:
+            if place.segment in self._sizes:
+                self._sizes[place.segment] = _on_disk(self.path(place.segment))
 
     def read(self, place: Place, start: int = 0, nbytes: int | None = None) -> bytearray:
         """Bytes of a record, from `start` within it; to its end by default.
@@ -118,12 +255,30 @@ class SegmentLog:
             ChunkCorrupt: if the file is missing or ends before.
         """
         count = place.nbytes - start if nbytes is None else min(nbytes, place.nbytes - start)
+        data = bytearray(count)
+        self.read_into(place, start, memoryview(data))
+        return data
+
+    def read_into(self, place: Place, start: int, buffer: memoryview) -> None:
+        """Fill a buffer with bytes of a record, from `start` within it.  Raises like `read`."""
+        path = self.path(place.segment)
         try:
-            return files.read_all(self._descriptor(place.segment), count, place.offset + start)
+            with self._descriptors.borrow(path) as fd:
+                files.read_into(fd, buffer, place.offset + start)
         except FileNotFoundError as error:
-            raise ChunkCorrupt(f"{self.path(place.segment)} is missing") from error
+            raise ChunkCorrupt(f"{path} is missing") from error
         except EOFError as error:
-            raise ChunkCorrupt(f"{self.path(place.segment)} is too short: {error}") from error
+            raise ChunkCorrupt(f"{path} is too short: {error}") from error
+
+    def head(self, number: int) -> Head | None:
+        """What a segment says of itself; None for one of the first longtake.
+
+        Raises:
+            ChunkCorrupt, MemoryFromFuture: see `segment_head.parse_head`.
+        """
+        if number not in self._heads:
+            self._heads[number] = read_head(self.path(number))
+        return self._heads[number]
 
     def path(self, segment: int) -> Path:
         """A segment's file."""
@@ -131,57 +286,33 @@ class SegmentLog:
 
     def close(self) -> None:
         """Give back every descriptor.  Syncs nothing.  Calling it again does nothing."""
-        for fd in self._reading.values():
-            os.close(fd)
-        self._reading.clear()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._descriptors.close()
+        for writer in self._growing:
+            writer.close()
+        self._growing.clear()
+        self._current = None
 
-    def _resume(self, after: Place | None) -> None:
+    def _resume(self, known: Collection[int], after: Place | None) -> None:
         """Go on behind the last record that counts.  A missing file stays a gap."""
-        segment, end = (0, 0) if after is None else (after.segment, after.end)
-        unknown = [
-            n
-            for n in self._numbers()
-            if n > segment or (after is None and segment_size(self._folder, n))
-        ]
-        if len(unknown) > 1:
+        found = segment_numbers(self._folder)
+        self._next = max([-1, *found, *known]) + 1
+        unknown = sorted(found - set(known))
+        filled = [n for n in unknown if (segment_size(self._folder, n) or 0) > len(self._head)]
+        if len(filled) > 1:
             raise MemoryDamaged(
-                f"{self._folder}: {len(unknown)} segments are not in the catalog, a crash leaves "
-                "one at most. Is the catalog an old copy? Nothing was changed"
+                f"{self._folder}: {len(filled)} segments are not in the catalog, a crash leaves "
+                "one at most. Is the catalog an old copy? Nothing was changed; "
+                f"longtake memory verify --rebuild {self._folder.parent} makes it again from the "
+                "segments"
             )
         for number in unknown:
-            self.path(number).unlink()
-        if after is not None and segment_size(self._folder, segment) is None:
-            segment, end = segment + 1, 0
-        self._begin(segment)
-        self.cut(end)
-        self._closed_nbytes = self._size_on_disk() - end
-
-    def _begin(self, segment: int) -> None:
-        is_new = not self.path(segment).exists()
-        self._fd = files.open_to_append(self.path(segment))
-        if is_new:
-            files.sync_folder(self._folder)
-        self._segment, self._end = segment, files.size_of(self._fd)
-
-    def _descriptor(self, segment: int) -> int:
-        if self._fd >= 0 and segment == self._segment:
-            return self._fd
-        if segment not in self._reading:
-            self._reading[segment] = files.open_to_read(self.path(segment))
-            if len(self._reading) > _OPEN_FILES:
-                _, oldest = self._reading.popitem(last=False)
-                os.close(oldest)
-        self._reading.move_to_end(segment)
-        return self._reading[segment]
-
-    def _numbers(self) -> list[int]:
-        return [int(path.stem) for path in self._folder.glob("*.kvseg") if path.stem.isdigit()]
-
-    def _size_on_disk(self) -> int:
-        return sum(segment_size(self._folder, number) or 0 for number in self._numbers())
+            files.unlink(self.path(number))
+        self._sizes = {n: _on_disk(self.path(n)) for n in found & set(known)}
+        if after is not None and after.segment in self._sizes:
+            del self._sizes[after.segment]
+            path = self.path(after.segment)
+            self._current = SegmentWriter(path, after.segment, self._head, after.end)
+            self._growing.append(self._current)
 
 
 def segment_path(folder: Path, segment: int) -> Path:
@@ -189,9 +320,41 @@ def segment_path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:06d}.kvseg"
 
 
+def segment_numbers(folder: Path) -> set[int]:
+    """Of the segments that lie there."""
+    return {int(path.stem) for path in folder.glob("*.kvseg") if path.stem.isdigit()}
+
+
 def segment_size(folder: Path, segment: int) -> int | None:
     """Bytes of a segment's file; None if there is none."""
+    return files.size_at(segment_path(folder, segment))
+
+
+def read_head(path: Path) -> Head | None:
+    """What a segment says of itself; None for one of the first longtake, and an empty one.
+
+    Raises:
+        ChunkCorrupt, MemoryFromFuture: see `segment_head.parse_head`.
+        FileNotFoundError: if there is no such file.
+    """
+    fd = files.open_to_read(path)
     try:
-        return segment_path(folder, segment).stat().st_size
+        size = files.size_of(fd)
+        start = files.read_all(fd, min(_PEEK, size), 0)
+        nbytes = head_nbytes_of(start)
+        if not nbytes:
+            return None
+        if nbytes > len(start):
+            start = files.read_all(fd, min(nbytes, size), 0)
+        return parse_head(start)
+    finally:
+        os.close(fd)
+
+
+def _on_disk(path: Path) -> int:
+    """Bytes that a file takes, without the holes in it; 0 if it is gone."""
+    try:
+        found = path.stat()
     except FileNotFoundError:
-        return None
+        return 0
+    return min(found.st_size, found.st_blocks * 512) if found.st_blocks else found.st_size

@@ -2,7 +2,7 @@
 
 Rows are counted by SQLite and files by their sizes, while a writer goes on or not; nothing is
 made, cut or written.  Models and tensors are not known here, nor are the chunks' bytes checked.
-It comes without torch, for which reason a few names of `folder` and `record` stand here again; a
+It comes without torch, for which reason a few names of `folder` and `catalog` stand here again; a
 test keeps them equal.
 """
 
@@ -16,9 +16,13 @@ from typing import Any
 
 from longtake.memory.database import connect, translated
 from longtake.memory.files import MemoryDamaged, MemoryMissing, writer_of
+from longtake.memory.marks import Gap, Span
 
 CATALOG, ALBUM, SEGMENTS = "catalog.sqlite", "album.sqlite", "segments"
-FORMAT = 1
+FORMAT = 2
+PICTURE = "picture"
+OWN_NOTES = frozenset({"next_number", "generation", "intent"})  # of the catalog itself
+_LOOKS = 3  # at most, where a writer moves things meanwhile
 PARTS = ("segments", "catalog", "album", "other")
 
 
@@ -32,18 +36,32 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """Chunks that are written in one codec, or of which only the picture is left."""
+
+    codec: str  # its name, or PICTURE
+    chunks: int
+    nbytes: int  # in the segments
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """A memory at one moment.  What is not there yet is None."""
 
     path: Path
     model: str | None
     fingerprint: str | None
+    format: int | None  # of the catalog
     start_s: float | None  # of the first chunk, session time
     end_s: float | None  # of the last one
     chunks: int
     tokens: int
     cameras: tuple[str, ...]
     hours: tuple[Hour, ...]
+    rungs: tuple[Rung, ...]  # most chunks first
+    spans: tuple[Span, ...]  # that are held, without the gaps between them
+    gaps: tuple[Gap, ...]
+    kept: tuple[Span, ...]  # that never age
     lost: int  # chunks that have a row, and whose bytes are gone
     causes: tuple[str, ...]  # a missing file, or one too short, each in words
     thumbnails: int
@@ -95,26 +113,44 @@ def survey(folder: Path) -> Survey:
         OSError: if the folder cannot be read.
     """
     _require(folder)
+    for _ in range(_LOOKS):
+        seen = _look(folder)
+        if not seen.lost or seen.writer is None:
+            break  # beside a writer, what is gone may have been moved since its rows were read
+    return seen
+
+
+def _look(folder: Path) -> Survey:
     writer = writer_of(folder)
-    with _reading(folder / CATALOG) as catalog:
-        model, fingerprint = _signature(folder, catalog)
+    with reading(folder / CATALOG) as catalog:
+        version, model, fingerprint = signature(folder, catalog)
         held = _one(catalog, _HELD, "chunks")
         start_s, end_s, chunks, tokens = held or (None, None, 0, 0)
         lost = _lost(folder / SEGMENTS, catalog)
         cameras = _all(catalog, "SELECT DISTINCT camera FROM chunks ORDER BY 1", "chunks")
         hours = _all(catalog, _BY_HOUR, "chunks")
+        by_codec = _BY_CODEC if version is not None and version > 1 else _ALL_RAW
+        rungs = [row for row in _all(catalog, by_codec, "chunks") if row[1]]
+        gaps = _all(catalog, _GAPS, "gaps")
+        spans = _all(catalog, _ISLANDS if gaps else _WHOLE, "chunks") if chunks else []
+        kept = _all(catalog, "SELECT start_s, end_s FROM kept ORDER BY start_s", "kept")
         notes = _all(catalog, "SELECT key, value FROM notes", "notes")
     nbytes, changed_wall_s = _files(folder)
     return Survey(
         path=folder,
         model=model,
         fingerprint=fingerprint,
+        format=version,
         start_s=start_s,
         end_s=end_s,
         chunks=chunks,
         tokens=int(tokens),
         cameras=tuple(camera for (camera,) in cameras),
         hours=tuple(Hour(*hour) for hour in hours),
+        rungs=tuple(Rung(*rung) for rung in rungs),
+        spans=tuple(Span(*span) for span in spans),
+        gaps=tuple(Gap(*gap) for gap in gaps),
+        kept=tuple(Span(*span) for span in kept),
         lost=sum(lost.values()),
         causes=tuple(lost),
         thumbnails=_thumbnails(folder / ALBUM),
@@ -130,6 +166,15 @@ _BY_HOUR = (
     "SELECT CAST(start_s / 3600 AS INTEGER) AS hour, COUNT(*), SUM(nbytes) FROM chunks "
     "GROUP BY hour ORDER BY hour"
 )
+_BY_CODEC = "SELECT codec, COUNT(*), SUM(nbytes) FROM chunks GROUP BY codec ORDER BY 2 DESC, 1"
+_ALL_RAW = "SELECT 'raw', COUNT(*), SUM(nbytes) FROM chunks"
+_GAPS = "SELECT start_s, end_s, chunks, reason FROM gaps ORDER BY first"
+_WHOLE = "SELECT MIN(start_s), MAX(end_s) FROM chunks"
+_ISLANDS = (
+    "SELECT MIN(start_s), MAX(end_s) FROM "
+    "(SELECT start_s, end_s, number - ROW_NUMBER() OVER (ORDER BY number) AS island FROM chunks) "
+    "GROUP BY island ORDER BY island"
+)
 
 
 def _require(folder: Path) -> None:
@@ -139,7 +184,10 @@ def _require(folder: Path) -> None:
     if (folder / CATALOG).is_file():
         return
     if is_memory(folder):
-        raise MemoryDamaged(f"{folder}: there are segments but no {CATALOG}; put it back")
+        raise MemoryDamaged(
+            f"{folder}: there are segments but no {CATALOG}; put it back, or make it again: "
+            f"longtake memory verify {folder} --rebuild"
+        )
     raise MemoryMissing(
         f"{folder}: no memory here (there is no {CATALOG}); see which there are: "
         "longtake memory ls FOLDER"
@@ -147,7 +195,7 @@ def _require(folder: Path) -> None:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """One moment of a database, whatever its writer does meanwhile."""
     log = path.with_name(f"{path.name}-wal")
     is_still = writer_of(path.parent) is None and not (log.exists() and log.stat().st_size)
@@ -169,11 +217,17 @@ def _one(database: sqlite3.Connection, query: str, table: str) -> tuple[Any, ...
     return next(iter(_all(database, query, table)), None)
 
 
-def _signature(folder: Path, catalog: sqlite3.Connection) -> tuple[str | None, str | None]:
-    """Model and fingerprint; None for a memory that was begun and not signed yet."""
+def signature(
+    folder: Path, catalog: sqlite3.Connection
+) -> tuple[int | None, str | None, str | None]:
+    """Format, model and fingerprint; None for a memory that was begun and not signed yet.
+
+    Raises:
+        MemoryFromFuture: if a newer longtake wrote it.
+    """
     signed = _one(catalog, "SELECT format, model, fingerprint FROM take", "take")
     if signed is None:
-        return None, None
+        return None, None, None
     version, model, fingerprint = signed
     if version > FORMAT:
         from longtake.memory.record import MemoryFromFuture
@@ -181,16 +235,19 @@ def _signature(folder: Path, catalog: sqlite3.Connection) -> tuple[str | None, s
         raise MemoryFromFuture(
             f"{folder} has format {version}, this longtake reads up to {FORMAT}; upgrade longtake"
         )
-    return model, fingerprint
+    return version, model, fingerprint
 
 
 def _lost(segments: Path, catalog: sqlite3.Connection) -> dict[str, int]:
     """How many chunks have lost their bytes, by cause.
 
-    The rows were read first, and bytes come before their rows: a writer takes nothing away.
+    The rows were read first, and bytes come before their rows.
     """
     lost = {}
-    ends = "SELECT segment, MAX(offset + nbytes), COUNT(*) FROM chunks GROUP BY segment"
+    ends = (
+        "SELECT segment, MAX(offset + nbytes), COUNT(*) FROM chunks "
+        "WHERE segment IS NOT NULL GROUP BY segment"
+    )
     beyond = "SELECT COUNT(*) FROM chunks WHERE segment = ? AND offset + nbytes > ?"
     for segment, end, count in _all(catalog, ends, "chunks"):
         path = segments / f"{segment:06d}.kvseg"
@@ -205,7 +262,7 @@ def _lost(segments: Path, catalog: sqlite3.Connection) -> dict[str, int]:
 def _thumbnails(album: Path) -> int:
     if not album.is_file():
         return 0
-    with _reading(album) as database:
+    with reading(album) as database:
         count: int = (_one(database, "SELECT COUNT(*) FROM thumbnails", "thumbnails") or (0,))[0]
     return count
 

@@ -218,6 +218,15 @@ class Window:
             table = self._rotary.table(chunk.positions.long() + base)
             self._rotated[:, :, start:end] = self._rotary.rotate(self._keys[:, :, start:end], table)
 
+    def wipe(self) -> None:
+        """Overwrite what is left of chunks that are not held any more, between two steps."""
+        place = self._low - self._sink_tokens  # of the sink's rotated copy
+        self._keys[:, :, : self._low] = 0
+        for buffer in (self._values, self._rotated):
+            buffer[:, :, :place] = 0
+        for buffer in (self._keys, self._values, self._rotated):
+            buffer[:, :, self._high :] = 0
+
     # ---------------------------------------------------------------- inside
 
     def _first_slots(self, shape: WindowShape) -> int:

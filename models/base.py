@@ -146,6 +146,13 @@ class Adapter(Protocol):
         """Words of an answer."""
         ...
 
+    def key_bias(self) -> Tensor | None:
+        """What the key projection adds to every un-rotated key: float32 ``[L, G*D]`` on the CPU.
+
+        None where it adds nothing, and where keys are normalised after it.
+        """
+        ...
+
 
 class ModelError(RuntimeError):
     """A model that cannot be used: unknown, unsupported or damaged."""

@@ -104,6 +104,17 @@ class Mailbox:
                 self._changed.notify_all()
             return count
 
+    def drop_where(self, is_meant: Callable[[Frame], bool], reason: str) -> int:
+        """Drop some of the frames that lie here, counted for `reason`.  Returns how many."""
+        with self._changed:
+            kept = [frame for frame in self._frames if not is_meant(frame)]
+            count = len(self._frames) - len(kept)
+            if count:
+                self._frames = deque(kept)
+                self._dropped[reason] += count
+                self._changed.notify_all()
+            return count
+
     def close(self) -> None:
         """Take no more frames and let nobody wait; what lies here can still be taken."""
         with self._changed:

@@ -49,10 +49,11 @@ def vectors_of(chunk: Chunk) -> Tensor:
 
 
 def put(store: Store, *numbers: int, **shape: Any) -> list[Chunk]:
-    """Make chunks of these numbers, put them, return them."""
+    """Make chunks of these numbers, put them one by one until they are written, return them."""
     chunks = [make_chunk(number, **shape) for number in numbers]
     for chunk in chunks:
         store.put(chunk, vectors_of(chunk))
+        store.drain()
     return chunks
 
 

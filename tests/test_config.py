@@ -81,6 +81,7 @@ def test_every_key_can_come_from_each_place(key: str, file: Path) -> None:
         "take.mode": "window",
         "take.select": "blind",
         "take.recall": "model,recent:2",
+        "take.scores": "centred",
     }
     value: Any = words.get(key, 1)
     file.write_text(f"{key} = {json.dumps(value)}\n")
@@ -420,6 +421,8 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "take.mode": st.sampled_from(["recall", "rekv", "streamingvlm", "window", "full"]),
     "take.select": st.sampled_from(["dependent", "blind"]),
     "take.recall": st.sampled_from(["model", "model,recent:2", "uniform:4"]),
+    "take.scores": st.sampled_from(["plain", "centred", "centred:8"]),
+    "take.diversity_s": POSITIVE,
     "take.window_s": POSITIVE,
     "decoding.temperature": POSITIVE,
     "decoding.repetition_penalty": POSITIVE,

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from longtake import cli
-from longtake.memory import files, folder, record, segments
+from longtake.memory import catalog, files, folder, segments
 from longtake.memory import survey as surveying
 from longtake.memory.config import MemoryConfig
 from longtake.memory.store import Store
 from longtake.memory.survey import survey
 from tests.chunks import MODEL, make_chunk, put, segment_files, vectors_of
 from tests.clips import write_clip
+from tests.memories import contents, smooth, written
 
 Run = Any
 
@@ -36,16 +40,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return code, shown.out, shown.err
 
     return call
-
-
-def written(path: Path, *numbers: int, segment_bytes: int = 1 << 20, **shape: Any) -> Path:
-    with Store.open(path, **MODEL, config=MemoryConfig(segment_bytes=segment_bytes)) as store:
-        put(store, *(numbers or range(4)), **shape)
-    return path
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 # ------------------------------------------------------------------ ls
@@ -183,6 +177,61 @@ def test_chunks_whose_bytes_are_gone_are_counted(run: Run, tmp_path: Path) -> No
     assert code == 0 and "3 of 6 chunks are gone" in out
 
 
+def aged(path: Path) -> Path:
+    """A memory whose chunks went down the ladder, with a gap and a kept moment."""
+    config = MemoryConfig(segment_bytes=2000)
+    with Store.open(path, **MODEL, config=config) as store:
+        for number in range(9):
+            put(store, number, camera=("door", "yard")[number % 2])
+            store.album.put(number, np.full((9, 12, 3), number, np.uint8))
+        store.keep(0.0, 1.0)
+        store.sync()
+    with Store.open_as_found(path, replace(config, ladder="picture@1s")) as store:
+        store.tidy()
+        store.forget(4.0, 5.0)
+    return path
+
+
+def test_gaps_codecs_and_kept_moments_are_told(run: Run, tmp_path: Path) -> None:
+    aged(tmp_path)
+    with Store.open(tmp_path, **MODEL) as store:
+        rungs = store.rungs()
+    shown = json.loads(run("info", tmp_path, "--json")[1])
+    assert (shown["format"], shown["cameras"], shown["chunks"]) == (2, ["door", "yard"], 8)
+    assert {one["codec"]: one["chunks"] for one in shown["codecs"]} == rungs
+    assert rungs["picture"] > 2 and rungs["raw"] >= 2
+    by_codec = {one["codec"]: one["bytes"] for one in shown["codecs"]}
+    assert by_codec["picture"] == 0 and by_codec["raw"] > 1000
+    (gap,) = shown["gaps"]
+    assert (gap["chunks"], gap["reason"], gap["start_s"]) == (1, "forgotten", 4.1)
+    assert shown["spans"] == [{"start_s": 0.1, "end_s": 3.6}, {"start_s": 5.1, "end_s": 8.6}]
+    assert shown["kept"] == [{"start_s": 0.0, "end_s": 1.0}] and shown["damage"] is None
+    out = run("info", tmp_path)[1]
+    assert "gaps        1 chunks forgotten (0:04)" in out and "kept        0:00-0:01" in out
+    assert f"picture {rungs['picture']} (0 B)" in out
+    usage = json.loads(run("du", tmp_path, "--json")[1])["memories"][0]
+    assert usage["codecs"] == shown["codecs"]
+    assert "chunks in raw" in run("du", tmp_path)[1]
+
+
+def test_a_memory_of_the_first_longtake_is_told_alike(run: Run, tmp_path: Path) -> None:
+    """Its catalog knows no codecs, kept moments or gaps."""
+    written(tmp_path)
+    database = sqlite3.connect(tmp_path / "catalog.sqlite")
+    with database:
+        database.execute("DROP INDEX chunks_by_segment")
+        database.execute("ALTER TABLE chunks DROP COLUMN codec")
+        database.execute("DROP TABLE kept")
+        database.execute("DROP TABLE gaps")
+        database.execute("UPDATE take SET format = 1")
+    database.close()
+    shown = json.loads(run("info", tmp_path, "--json")[1])
+    assert (shown["format"], shown["gaps"], shown["kept"]) == (1, [], [])
+    assert [(one["codec"], one["chunks"]) for one in shown["codecs"]] == [("raw", 4)]
+    assert shown["spans"] == [{"start_s": 0.1, "end_s": 3.6}]
+    assert run("info", tmp_path)[0] == run("verify", tmp_path)[0] == 0
+
+
 # ------------------------------------------------------------------ du
 
 
@@ -207,8 +256,6 @@ def test_sizes_add_up_to_the_files(run: Run, tmp_path: Path) -> None:
 
 
 def test_bytes_are_told_by_hour_of_stream(run: Run, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     with Store.open(tmp_path, **MODEL) as store:
         for number, start_s in enumerate((0.0, 3599.9, 3600.0, 7300.0)):
             chunk = make_chunk(number)
@@ -254,7 +301,7 @@ def test_damage_is_one_line(run: Run, tmp_path: Path, damage: str) -> None:
     else:
         database = sqlite3.connect(catalog)
         with database:
-            database.execute("UPDATE take SET format = 2")
+            database.execute("UPDATE take SET format = 3")
         database.close()
     for command in ("info", "du"):
         code, out, err = run(command, tmp_path)
@@ -307,7 +354,11 @@ def test_a_look_never_keeps_a_writer_out(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_names_that_stand_twice_are_the_same() -> None:
     assert (surveying.CATALOG, surveying.ALBUM) == (folder.CATALOG, folder._ALBUM)
-    assert (surveying.SEGMENTS, surveying.FORMAT) == (folder._SEGMENTS, record.FORMAT)
+    assert (surveying.SEGMENTS, surveying.FORMAT) == (folder._SEGMENTS, catalog.FORMAT)
+    assert (surveying.PICTURE, surveying.OWN_NOTES) == (
+        catalog.PICTURE,
+        {catalog._NEXT, catalog._GENERATION, catalog._INTENT},
+    )
 
 
 def test_every_segment_is_found_by_its_own_name(tmp_path: Path) -> None:
@@ -331,3 +382,135 @@ def test_no_look_needs_torch_or_a_model(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr.split()) == (0, [])
+
+
+# ------------------------------------------------------------------ purge and gc
+
+
+def canary(number: int) -> bytes:
+    return make_chunk(number).keys[0].numpy().tobytes()
+
+
+def everything(path: Path) -> bytes:
+    return b"".join(contents(path).values())
+
+
+def test_what_is_purged_is_in_no_file(run: Run, tmp_path: Path) -> None:
+    written(tmp_path, *range(6), segment_bytes=2000)
+    secrets = [canary(2), b"what it looked like", b"what was said of it"]
+    with Store.open(tmp_path, **MODEL) as store:
+        store.album.put_jpeg(2, secrets[1])
+        store.album.add_caption(2.0, 3.0, secrets[2].decode())
+        store.sync()
+    assert all(secret in everything(tmp_path) for secret in secrets)
+    code, out, err = run("purge", tmp_path, "--from", "2", "--to", "0:03", "--yes", "--json")
+    assert (code, err) == (0, "")
+    shown = json.loads(out)
+    assert shown["schema"] == "longtake.memory.purge/1"
+    assert (shown["chunks"], shown["from_s"], shown["to_s"]) == (1, 2.0, 3.0)
+    assert not any(secret in everything(tmp_path) for secret in secrets)
+    with Store.open(tmp_path, **MODEL) as store:
+        assert [info.number for info in store.infos()] == [0, 1, 3, 4, 5]
+    assert run("verify", tmp_path)[0] == 0
+    code, out, _ = run("purge", tmp_path, "--from", "2", "--to", "3", "--yes")
+    assert code == 0 and "0 chunks forgotten" in out
+
+
+def test_a_purge_of_one_camera_leaves_the_others(run: Run, tmp_path: Path) -> None:
+    with Store.open(tmp_path, **MODEL) as store:
+        for number in range(6):
+            put(store, number, camera=("door", "yard")[number % 2])
+    times = ("--from", "0", "--to", "9", "--yes")
+    code, _, err = run("purge", tmp_path, *times, "--camera", "hall")
+    assert code == cli.USAGE and "door, yard" in err
+    assert run("purge", tmp_path, *times, "--camera", "door")[0] == 0
+    with Store.open(tmp_path, **MODEL) as store:
+        assert [info.number for info in store.infos()] == [1, 3, 5]
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 2), ("no\n", 4), ("", 4)])
+def test_a_purge_asks_first_where_somebody_is_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    written(tmp_path)
+    times = ("--from", "1", "--to", "2.9")
+    code, _, err = run("purge", tmp_path, *times)
+    assert code == cli.USAGE and "--yes" in err and survey(tmp_path).chunks == 4
+
+    class Typed(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Typed(answer))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, _, err = run("purge", tmp_path, *times)
+    assert code == 0 and "forget 2 chunks of 0:01 to 0:02?" in err
+    assert survey(tmp_path).chunks == left
+
+
+def test_what_a_rebuild_set_aside_is_named_by_purge_and_removed_by_gc(
+    run: Run, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    assert run("verify", tmp_path, "--rebuild")[0] == 0
+    code, _, err = run("purge", tmp_path, "--from", "0", "--to", "1", "--yes")
+    assert code == 0 and "catalog.sqlite.damaged-1" in err and "memory gc" in err
+    code, out, _ = run("gc", tmp_path, "--json")
+    shown = json.loads(out)
+    assert (code, shown["removed"], shown["aged"]) == (0, ["catalog.sqlite.damaged-1"], 0)
+    assert shown["freed_bytes"] > 10_000
+    assert not list(tmp_path.glob("*.damaged-*")) and survey(tmp_path).chunks == 3
+
+
+def test_gc_finishes_ages_and_gives_room_back(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path / "m", **MODEL, config=MemoryConfig(segment_bytes=90_000)) as store:
+        for number in range(40):
+            chunk = smooth(number, tokens=64, dim=16)
+            store.put(chunk, vectors_of(chunk))
+        store.note("long", "x" * 400_000)
+        store.sync()
+        store.note("long", "")
+    config = tmp_path / "config.toml"
+    config.write_text('[memory]\nladder = "kivi4@10s,gone@30s"\n')
+    before = survey(tmp_path / "m")
+    code, out, _ = run("gc", tmp_path / "m", "--config", config, "--json")
+    shown = json.loads(out)
+    after = survey(tmp_path / "m")
+    assert code == 0 and shown["aged"] > 20
+    assert after.chunks < before.chunks and "kivi4" in {rung.codec for rung in after.rungs}
+    assert after.nbytes["segments"] < before.nbytes["segments"] / 2
+    assert after.nbytes["catalog"] < 100_000
+    assert shown["freed_bytes"] > 400_000
+    assert run("verify", tmp_path / "m")[0] == 0
+    again = json.loads(run("gc", tmp_path / "m", "--config", config, "--json")[1])
+    assert again["aged"] == 0
+
+
+@pytest.mark.parametrize("command", [("gc",), ("purge", "--from", "0", "--to", "1", "--yes")])
+def test_what_changes_a_memory_needs_it_alone(
+    run: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    name, *flags = command
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, 0, 1)
+        store.sync()
+        code, out, err = run(name, tmp_path, *flags)
+        assert (code, out) == (cli.CONFIGURATION, "") and str(os.getpid()) in err
+    assert survey(tmp_path).chunks == 2
+    for path, said in ((tmp_path / "gone", "no such folder"), (tmp_path.parent, "no memory here")):
+        code, out, err = run(name, path, *flags)
+        assert (code, out) == (cli.CONFIGURATION, "") and said in err
+
+
+def test_purge_needs_two_times_in_order(run: Run, tmp_path: Path) -> None:
+    written(tmp_path)
+    for flags, said in (
+        (("--from", "1"), "--to"),
+        (("--to", "1"), "--from"),
+        (("--from", "2", "--to", "1"), "--to 1"),
+        (("--from", "x", "--to", "1"), "--from x"),
+    ):
+        code, out, err = run("purge", tmp_path, *flags, "--yes")
+        assert (code, out) == (cli.USAGE, "") and said in err

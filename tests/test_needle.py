@@ -6,8 +6,8 @@ import dataclasses
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import pytest
 import torch
 
 from longtake import Engine, Take, cli
-from longtake.answer import Answer
+from longtake.answer import Answer, Moment, Timings
+from longtake.asked import Asked
 from longtake.bench import needle as bench
 from longtake.bench import needle_streams
-from longtake.bench.needle_score import CONDITIONS, TOGETHER, Ranked, Tally, Verdict
+from longtake.bench.needle_full import SPOKEN
+from longtake.bench.needle_score import CONDITIONS, REFERENCE, TOGETHER, Ranked, Tally, Verdict
+from longtake.bench.needle_setup import Setup, bytes_per_token
 from longtake.bench.needle_streams import (
     KINDS,
     Grid,
@@ -28,15 +31,17 @@ from longtake.bench.needle_streams import (
     make_stream,
     make_streams,
 )
-from longtake.bench.statistics import wilson
+from longtake.bench.statistics import mcnemar, wilson
 from longtake.cli.bench import distances
 from longtake.models.base import ModelError
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
 from longtake.models.embedded.world import COLORS, SHAPES, Film
 from longtake.models.loader import load
+from longtake.scope import When, settle
 from longtake.settings import TakeConfig
 from tests import checkpoints
+from tests.chunks import make_chunk
 
 GRID = Grid(frame_s=1.0, frames=2, window=4)
 TOP_K = 8
@@ -194,6 +199,57 @@ def test_recall_at_k_counts_the_first_right_chunk() -> None:
     assert tally.candidates() == {"8": 22.0}
 
 
+def test_mcnemar_is_the_tail_of_tossed_coins() -> None:
+    assert mcnemar(0, 0) == mcnemar(4, 4) == mcnemar(4, 5) == 1.0
+    assert mcnemar(0, 5) == mcnemar(5, 0) == pytest.approx(0.0625)
+    assert mcnemar(1, 9) == pytest.approx(22 / 1024)
+    assert mcnemar(6, 15) == pytest.approx(0.078354, abs=1e-6)
+    with pytest.raises(ValueError, match="0 or more"):
+        mcnemar(-1, 2)
+
+
+def test_a_lossless_memory_is_paired_question_by_question() -> None:
+    tally = Tally((8.0,), layers=1, top_k=2)
+    told = [("red", "red"), ("red", "blue"), ("blue", "red"), ("green", "blue"), ("blue", "blue")]
+    needles = [dataclasses.replace(needle(), text=f"what {i}?") for i in range(len(told))]
+    tally.add([Verdict(n, "recall", "red") for n in needles], [])
+    assert tally.paired.questions == 0 and "same words" not in tally.tables()
+    recalled = [Verdict(n, "recall", here) for n, (_, here) in zip(needles, told, strict=True)]
+    lossless = [Verdict(n, REFERENCE, there) for n, (there, _) in zip(needles, told, strict=True)]
+    tally.add(recalled + lossless, [])
+    assert tally.paired.as_json() == {
+        "identical": 0.4,
+        "mcnemar": {"p": 1.0, "only_lossless_right": 1, "only_codec_right": 1, "n": 5},
+    }
+    assert "2 of 5 answers are the same words; 1 were right there alone" in tally.tables()
+    with pytest.raises(ValueError, match="is paired with"):
+        tally.add(recalled + lossless[::-1], [])
+
+
+def test_evidence_counts_its_best_moment_and_any() -> None:
+    tally = Tally((8.0,), layers=1, top_k=2)
+    assert tally.evidence() == {"best": None, "any": None, "n": 0}
+    places = (1, 1, 3, None)
+    tally.add([Verdict(needle(), "recall", "red", place) for place in places], [])
+    tally.add(
+        [Verdict(needle("exist", "no"), "recall", "no"), Verdict(needle(), "oracle", "red")], []
+    )
+    assert tally.evidence() == {"best": 0.5, "any": 0.75, "n": 4}
+    assert "a right chunk in 50.0% of 4 questions, any moment in 75.0%" in tally.tables()
+
+
+def test_evidence_shows_a_needle_where_its_moment_touches_a_right_chunk() -> None:
+    def told(*spans: tuple[float, float]) -> Answer:
+        moments = tuple(Moment(start_s, end_s, 0.5, "", None) for start_s, end_s in spans)
+        return Answer("what?", "red", moments, 0.0, 0.0, 1.0, False, Timings(0.0, 0.0, 0.0, 1))
+
+    right = needle()  # chunks 3 and 4: 6 s to 10 s, with frames at 6, 7, 8 and 9 s
+    assert bench.shown(told((0.0, 5.0), (6.0, 7.0)), right, GRID) == 2
+    assert bench.shown(told((8.0, 13.0)), right, GRID) == 1
+    assert bench.shown(told((2.0, 5.0), (10.0, 11.0)), right, GRID) is None
+    assert bench.shown(told(), right, GRID) is None
+
+
 def test_wilson_is_what_the_tables_say() -> None:
     assert wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-4))
     assert wilson(10, 10) == (pytest.approx(0.7225, abs=1e-4), pytest.approx(1.0))
@@ -233,7 +289,7 @@ def test_asking_at_a_time_is_asking_a_stream_that_ends_there(engine: Engine) -> 
     """The same answer, the same evidence, for every question of a stream."""
     stream = make_stream(1, 0, Counter({(kind, 16.0): 2 for kind in KINDS}), GRID)
     needles = stream.needles[::3]
-    config = TakeConfig(top_k=TOP_K, decoding=bench.SPOKEN)
+    config = TakeConfig(top_k=TOP_K, decoding=SPOKEN)
     with engine.open(config=config) as whole:
         push(whole, stream.film, stream.film.seconds)
         later = [whole.ask(n.text, at_s=n.at_s) for n in needles]
@@ -258,7 +314,7 @@ def test_each_condition_gives_as_many_chunks_and_the_right_ones_are_the_oracles(
     stream = make_stream(1, 0, Counter({("color", 16.0): 1}), GRID)
     (one,) = stream.needles
     given: dict[str, Any] = {}
-    with engine.open(config=TakeConfig(top_k=4, decoding=bench.SPOKEN)) as take:
+    with engine.open(config=TakeConfig(top_k=4, decoding=SPOKEN)) as take:
         push(take, stream.film, stream.film.seconds)
         ask = take.ask
 
@@ -276,7 +332,7 @@ def test_each_condition_gives_as_many_chunks_and_the_right_ones_are_the_oracles(
             return ask(text, **options)
 
         take.ask = listen  # type: ignore[method-assign]
-        said = {v.condition: v for v in bench.ask(take, one, 4, random.Random(0))}
+        said = {v.condition: v for v in bench.ask(take, one, 4, random.Random(0), GRID)}
         take.ask = ask  # type: ignore[method-assign]
         ranked = engine.run(lambda: bench.rank(take._session, one, 4))
     assert set(said) == set(CONDITIONS) - {"full"}
@@ -294,31 +350,39 @@ def test_each_condition_gives_as_many_chunks_and_the_right_ones_are_the_oracles(
     assert all(place is None or 1 <= place <= 4 for place in ranked.places.values())
 
 
-def test_the_joint_ranking_is_what_the_model_recalls(engine: Engine) -> None:
+@pytest.mark.parametrize("apart_s", [0.0, 4.0])
+@pytest.mark.parametrize("scores", ["plain", "centred:6"])
+def test_the_joint_ranking_is_what_the_model_recalls(
+    scores: str, apart_s: float, engine: Engine
+) -> None:
     """The first right chunk's place says from which top-k on the engine recalls it."""
     stream = make_stream(2, 0, Counter({(kind, 32.0): 2 for kind in KINDS}), GRID)
-    with engine.open(config=TakeConfig(decoding=bench.SPOKEN)) as take:
+    with engine.open(config=Setup(scores=scores, diversity_s=apart_s).config(8)) as take:
         push(take, stream.film, stream.film.seconds)
         session = take._session
-        read: list[int] = []
-        layer = session.layer
-
-        def reading(number: int, which: int) -> Any:
-            read.append(number)
-            return layer(number, which)
-
-        session.layer = reading  # type: ignore[method-assign]
         for one in stream.needles:
             place = engine.run(lambda one=one: bench.rank(session, one, 8)).places[TOGETHER]  # type: ignore[misc]
-            for k in (1, 2, 4, 8):
-                read.clear()
-                take.ask(one.text, at_s=one.at_s, top_k=k)
-                assert len(set(read)) == k
-                assert bool(set(read) & set(one.right)) == (place is not None and place <= k)
+            for k in (1, 2, 4):
+                numbers = engine.run(lambda one=one, k=k: recalled(session, one, k))  # type: ignore[misc]
+                assert len(set(numbers)) == k
+                assert bool(set(numbers) & set(one.right)) == (place is not None and place <= k)
+                steps = [after - before for before, after in pairwise(numbers)]
+                assert not apart_s or all(step * GRID.chunk_s > apart_s for step in steps)
+
+
+def recalled(session: Any, one: Needle, k: int) -> Sequence[int]:
+    """Chunks that come back to every layer, in time order."""
+    asked = Asked(question=one.text, when=When(at_s=one.at_s), top_k=k)
+    known = settle(asked.when, session.past(), len(session.window.infos), session.window_shape)
+    with torch.inference_mode():
+        laid = session.mode.lay(session, asked, session.adapter.prompt(one.text), known)
+    numbers = laid.by_layer[0]
+    assert all(row == numbers for row in laid.by_layer)
+    return list(numbers)
 
 
 def test_a_stream_cut_otherwise_than_supposed_is_an_error(engine: Engine) -> None:
-    with engine.open(config=TakeConfig(decoding=bench.SPOKEN)) as take:
+    with engine.open(config=TakeConfig(decoding=SPOKEN)) as take:
         push(take, Film(random.Random(0), 30), 30)
         shifted = dataclasses.replace(needle(), edge=8)
         select = bench.given(shifted, lambda past: past[-2:])
@@ -364,12 +428,20 @@ def test_the_object_has_its_documented_shape_and_a_seed_gives_it_again(
     words = ("--model", str(untrained), "--episodes", "1", "--distance", "8s", "--top-k", "2")
     found = run(capsys, *words)
     assert list(found) == [
-        *("schema", "machine", "model", "settings"),
-        *("accuracy", "intervals", "recall_at_k", "by_type", "by_distance", "n"),
+        *("schema", "machine", "model", "settings", "codec"),
+        *("accuracy", "intervals", "recall_at_k", "evidence", "by_type", "by_distance", "n"),
     ]
     assert found["schema"] == "longtake.bench.needle/1"
     assert found["model"]["world_version"] == 1
     assert found["settings"]["distances_s"] == [8.0]
+    assert found["settings"].items() >= Setup().as_json().items()
+    size = 4 * 2 * 64 * 4  # layers, keys and values, width, float32
+    assert found["codec"] == {
+        "name": "raw",
+        "bytes_per_token": size,
+        "identical": None,
+        "mcnemar": None,
+    }
     assert set(found["accuracy"]) == set(found["intervals"]) == set(CONDITIONS)
     for name, share in found["accuracy"].items():
         low, high = found["intervals"][name]
@@ -382,8 +454,69 @@ def test_the_object_has_its_documented_shape_and_a_seed_gives_it_again(
         assert all(set(cell) == {"accuracy", "low", "high", "n"} for cell in group.values())
     assert found["n"]["questions"] == found["n"]["full"] == found["n"]["planned"] == 4
     assert found["n"]["complete"] is True
-    assert found["n"]["recall_at_k"] == 3
+    assert found["n"]["recall_at_k"] == found["evidence"]["n"] == 3
+    assert 0 <= found["evidence"]["best"] <= found["evidence"]["any"] <= 1
     assert run(capsys, *words) == found
+
+
+def test_a_codec_is_compared_with_a_lossless_memory_of_the_same_film(
+    untrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SCALE", 1)  # small films
+    codecs: list[str] = []
+    opened = Engine.open
+
+    def listen(self: Engine, *given: Any, config: TakeConfig, **others: Any) -> Take:
+        codecs.append(config.memory.codec)
+        return opened(self, *given, config=config, **others)
+
+    monkeypatch.setattr(Engine, "open", listen)
+    words = ("--model", str(untrained), "--episodes", "1", "--distance", "8s", "--top-k", "2")
+    found = run(capsys, *words, "--codec", "kivi2", "--scores", "centred:4", "--diversity", "2")
+    setup = Setup(codec="kivi2", scores="centred:4", diversity_s=2.0)
+    assert found["settings"].items() >= setup.as_json().items()
+    assert codecs == ["kivi2", "raw"]
+    codec = found["codec"]
+    assert codec["name"] == "kivi2" and 0 < codec["bytes_per_token"] < 2048 / 4
+    assert 0 <= codec["identical"] <= 1
+    assert set(codec["mcnemar"]) == {"p", "only_lossless_right", "only_codec_right", "n"}
+    assert codec["mcnemar"]["n"] == found["n"]["questions"] == 4
+
+
+def test_what_a_codec_changed_is_what_is_asked(engine: Engine) -> None:
+    """Neither RAM nor a queue serves chunks as they came; in mode rekv neither."""
+    keys = {}
+    for codec in ("raw", "kivi2"):
+        for mode in ("recall", "rekv"):
+            setup = Setup(codec=codec, mode=mode)
+            with engine.open(config=bench.Bench(engine, plan(), setup).config) as take:
+                push(take, Film(random.Random(0), 40), 40)
+                engine.run(take._session.save)
+                store = take._session._store
+                assert set(store.rungs()) == {codec}
+                keys[mode, codec] = store.layer(2, 1)[0]
+    for mode in ("recall", "rekv"):
+        lossless, lossy = keys[mode, "raw"], keys[mode, "kivi2"]
+        assert 0.01 < float((lossy - lossless).norm() / lossless.norm()) < 0.9
+
+
+def test_bytes_of_a_token_are_those_of_its_codec() -> None:
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 2, 3, 70, 16).half()
+    chunk = dataclasses.replace(make_chunk(0, tokens=70), keys=keys, values=values)
+    assert bytes_per_token("raw", chunk) == 2 * 2 * 3 * 16 * 2
+    assert bytes_per_token("int8", chunk) < 0.8 * bytes_per_token("raw", chunk)
+
+
+def test_streams_are_cut_alike_in_every_mode(engine: Engine) -> None:
+    recall, rekv = (bench.Bench(engine, plan(), Setup(mode=mode)) for mode in ("recall", "rekv"))
+    assert recall.grid == rekv.grid == GRID
+    with engine.open(config=rekv.config) as take:
+        assert take.pace.fps == 1.0 and take.pace.window_s == 8.0
+        push(take, Film(random.Random(0), 40), 40)
+        one = dataclasses.replace(needle(), edge=9, chunks=13, at_s=25.5)
+        said = list(bench.ask(take, one, 2, random.Random(0), GRID))
+        assert {verdict.condition for verdict in said} == set(CONDITIONS) - {"full"}
 
 
 def test_what_is_done_is_shown_when_interrupted(
@@ -474,6 +607,11 @@ def test_a_model_that_never_saw_the_world_is_refused(tmp_path: Path) -> None:
         (["--episodes", "0"], "episodes=0: must be at least 1"),
         (["--top-k", "0"], "top_k=0: must be at least 1"),
         (["--seed", "x"], "'x' is not a whole number"),
+        (["--codec", "zip"], "codec='zip'"),
+        (["--index", "tree"], "index='tree'"),
+        (["--scores", "high"], "scores='high': must be plain, centred, or centred:N"),
+        (["--diversity", "-2"], "diversity_s=-2.0: must be 0"),
+        (["--mode", "window"], "mode='window': needles are recalled or not found"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(

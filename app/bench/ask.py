@@ -103,9 +103,10 @@ def _rows(
         beside = rows[0] if rows else again
         rows += [
             compared(f"first token{said}", median(timings["first"]) * 1e3, "ms", beside),
-            Row(f"  blind pass, search, layout{said}", median(timings["recall"]) * 1e3, "ms"),
+            Row(
+                f"  blind pass, search, reads, prefill{said}", median(timings["recall"]) * 1e3, "ms"
+            ),
             Row(f"    of it the search{said}", search_s[minutes] * 1e3, "ms"),
-            Row(f"  prefill{said}", median(timings["prefill"]) * 1e3, "ms"),
             Row(f"whole answer{said}", median(timings["total"]) * 1e3, "ms"),
         ]
     return [*rows, again]
@@ -134,7 +135,7 @@ def _ask_in_turn(
     Returns:
         By length what the takes spent, and what the plain twin did.
     """
-    names = ("first", "recall", "prefill", "total")
+    names = ("first", "recall", "total")
     found: dict[float, Timed] = {minutes: {name: [] for name in names} for minutes in takes}
     plain_s: list[float] = []
     for i, question in enumerate((asked[0], *asked)):
@@ -144,8 +145,7 @@ def _ask_in_turn(
             took_s = timed(lambda text=question.text: plain(text))  # type: ignore[misc]
             if i == 0:
                 continue
-            prefill_s = spent.first_token_s - spent.recall_s
-            parts = (spent.first_token_s, spent.recall_s, prefill_s, spent.total_s)
+            parts = (spent.first_token_s, spent.recall_s, spent.total_s)
             for name, part_s in zip(names, parts, strict=True):
                 found[minutes][name].append(part_s)
             plain_s.append(took_s)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from longtake.bench.needle_streams import KINDS, Needle
-from longtake.bench.statistics import wilson
+from longtake.bench.statistics import mcnemar, wilson
 
 CONDITIONS = ("oracle", "recall", "random", "uniform", "recent", "window", "blind", "full")
+REFERENCE = "lossless"  # recall over a lossless memory, where the one measured is not
 TOGETHER = "together"  # the ranking by mean share over layers, beside each layer's own
 Group = tuple[str, str]  # kind, and the right answer where the kind is judged by it
 
@@ -28,8 +29,9 @@ class Verdict:
     """One answer in one condition."""
 
     needle: Needle
-    condition: str  # of CONDITIONS
+    condition: str  # of CONDITIONS, or REFERENCE
     said: str
+    evidence: int | None = None  # place of the first moment that holds a right chunk, from 1
 
     @property
     def is_right(self) -> bool:
@@ -88,6 +90,44 @@ class Share:
         return f"{self.accuracy:.1%} [{self.low:.0%}-{self.high:.0%}] {self.n}"
 
 
+class Paired:
+    """Counts the same questions asked twice: of a lossless memory, and of the one measured."""
+
+    def __init__(self) -> None:
+        self.questions = self.identical = self.only_reference = self.only_measured = 0
+
+    def add(self, reference: Verdict, measured: Verdict) -> None:
+        """Raises ValueError if they are not of one question."""
+        if reference.needle != measured.needle:
+            raise ValueError(f"{measured.needle.text!r} is paired with {reference.needle.text!r}")
+        self.questions += 1
+        self.identical += reference.said == measured.said
+        self.only_reference += reference.is_right and not measured.is_right
+        self.only_measured += measured.is_right and not reference.is_right
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "identical": round(self.identical / self.questions, 4) if self.questions else None,
+            "mcnemar": {
+                "p": round(mcnemar(self.only_reference, self.only_measured), 4),
+                "only_lossless_right": self.only_reference,
+                "only_codec_right": self.only_measured,
+                "n": self.questions,
+            },
+        }
+
+    def line(self) -> str:
+        """In words; empty where nothing was asked twice."""
+        if not self.questions:
+            return ""
+        p = mcnemar(self.only_reference, self.only_measured)
+        return (
+            f"As over a lossless memory: {self.identical} of {self.questions} answers are the same "
+            f"words; {self.only_reference} were right there alone, {self.only_measured} here alone "
+            f"(McNemar, exact, p = {p:.3g})."
+        )
+
+
 class Tally:
     """Counts verdicts and rankings.
 
@@ -101,6 +141,8 @@ class Tally:
         self.distances_s, self.top_k = tuple(distances_s), top_k
         self.rankings = (*(str(layer) for layer in range(layers)), TOGETHER)
         self.streams = 0
+        self.paired = Paired()
+        self._evidence: Counter[int | None] = Counter()
         self._asked: Counter[tuple[str, float, Group]] = Counter()
         self._right: Counter[tuple[str, float, Group]] = Counter()
         self._found: Counter[tuple[str, int]] = Counter()
@@ -115,6 +157,9 @@ class Tally:
             key = (verdict.condition, verdict.needle.distance_s, verdict.group)
             self._asked[key] += 1
             self._right[key] += verdict.is_right
+            if verdict.condition == "recall" and verdict.needle.right:
+                self._evidence[verdict.evidence] += 1
+        self._pair(verdicts)
         for one in ranked:
             self._candidates[one.needle.distance_s] += one.candidates
             self._looked[one.needle.distance_s] += 1
@@ -124,6 +169,15 @@ class Tally:
             for name, place in one.places.items():
                 for k in self.ks:
                     self._found[name, k] += place is not None and place <= k
+
+    def _pair(self, verdicts: Sequence[Verdict]) -> None:
+        """Answers over the lossless memory with those over the one measured."""
+        references = [v for v in verdicts if v.condition == REFERENCE]
+        if not references:
+            return
+        measured = [v for v in verdicts if v.condition == "recall"]
+        for reference, other in zip(references, measured, strict=True):
+            self.paired.add(reference, other)
 
     @property
     def ks(self) -> list[int]:
@@ -172,6 +226,16 @@ class Tally:
             for name in self.rankings
         }
 
+    def evidence(self) -> dict[str, float | int | None]:
+        """Share of the questions with a right chunk in the best moment shown, and in any."""
+        asked, first = self._evidence.total(), self._evidence[1]
+        found = asked - self._evidence[None]
+        return {
+            "best": round(first / asked, 4) if asked else None,
+            "any": round(found / asked, 4) if asked else None,
+            "n": asked,
+        }
+
     def candidates(self) -> dict[str, float | None]:
         """Chunks that recall chose from, on average, by distance."""
         return {
@@ -180,7 +244,7 @@ class Tally:
         }
 
     def as_json(self, is_complete: bool, planned: int) -> dict[str, Any]:
-        """What the counts say: `accuracy` to `n` of the object that is printed.
+        """What the counts say, `accuracy` to `n` of the object that is printed, but of the codec.
 
         Args:
             is_complete: the run was not interrupted.
@@ -194,6 +258,7 @@ class Tally:
                 for name, share in shares.items()
             },
             "recall_at_k": self.recall_at_k(),
+            "evidence": self.evidence(),
             "by_type": _plain(self.by_type()),
             "by_distance": _plain(self.by_distance()),
             "n": {
@@ -222,6 +287,14 @@ class Tally:
         ]
         heads = [f"recall@{k}" for k in self.ks]
         parts.append(_table([f"layer (of {self._ranked} questions)", *heads], rows))
+        evidence = self.evidence()
+        if evidence["n"]:
+            parts.append(
+                f"Evidence: the best moment holds a right chunk in {evidence['best']:.1%} of "
+                f"{evidence['n']} questions, any moment in {evidence['any']:.1%}."
+            )
+        if self.paired.questions:
+            parts.append(self.paired.line())
         choices = ", ".join(
             f"{distance} s: {'-' if mean is None else f'{mean:g}'}"
             for distance, mean in self.candidates().items()

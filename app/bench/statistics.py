@@ -1,4 +1,4 @@
-"""How sure a counted share is.  Knows nothing of what was counted."""
+"""How sure a counted share is, and a difference of two.  Knows nothing of what was counted."""
 
 from __future__ import annotations
 
@@ -25,3 +25,22 @@ def wilson(right: float, asked: float) -> tuple[float, float]:
     middle = share + weight / 2
     low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)
     return max(0.0, low), min(1.0, high)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided p of the exact test that two ways to answer the same questions are as often right.
+
+    Args:
+        only_first: questions that the first alone got right.
+        only_second: that the second alone got right.
+
+    Questions that both got right, or none, say nothing.  Under the hypothesis each of the others
+    is a toss of a coin: p is twice the smaller tail of Binomial(n, 1/2), at most 1.
+
+    Source: McNemar, "Note on the sampling error ...", Psychometrika 12 (1947), in its exact form.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"{only_first} and {only_second}: counts are 0 or more")
+    tosses = only_first + only_second
+    tail = sum(math.comb(tosses, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / (1 << tosses))

@@ -130,6 +130,31 @@ def needle(
     top_k: Annotated[
         int, typer.Option(parser=flags.whole, metavar="K", help="chunks that each layer is given")
     ] = 8,
+    codec: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="how all chunks are written: raw, int8, kivi4, kivi2; compared with raw",
+        ),
+    ] = "raw",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="who searches: auto, exact, faiss, staged")
+    ] = "auto",
+    scores: Annotated[
+        str,
+        typer.Option(metavar="HOW", help="what recall ranks by: plain, centred, or centred:N"),
+    ] = "plain",
+    diversity: Annotated[
+        float,
+        typer.Option(
+            parser=flags.number,
+            metavar="S",
+            help="chunks within S seconds of a better one are recalled last",
+        ),
+    ] = 0.0,
+    mode: Annotated[
+        str, typer.Option(metavar="MODE", help="how it sees and answers: recall or rekv")
+    ] = "recall",
     model: flags.ModelOption = None,
     device: flags.DeviceOption = None,
     dtype: flags.DtypeOption = None,
@@ -138,12 +163,16 @@ def needle(
     """Whether recall finds what left the window long ago, beside what else could be recalled.
 
     longtake bench needle --episodes 8 --distance 8s,64s
+
+    longtake bench needle --episodes 8 --codec kivi4
     """
     from longtake.bench import needle
+    from longtake.bench.needle_setup import Setup
     from longtake.bench.needle_streams import Plan
 
     plan = Plan(seed=seed, episodes=episodes, distances_s=distances(distance), top_k=top_k)
-    needle.run(_settled(model, device, dtype), plan, as_json, say)
+    setup = Setup(mode=mode, codec=codec, index=index, scores=scores, diversity_s=diversity)
+    needle.run(_settled(model, device, dtype), plan, setup, as_json, say)
 
 
 def distances(text: str) -> tuple[float, ...]:

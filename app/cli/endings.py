@@ -9,7 +9,7 @@ import sys
 
 from longtake.out_of_memory import ran_out
 
-USAGE, CONFIGURATION, SOURCE, MODEL, PARTIAL = 2, 3, 4, 5, 7
+USAGE, CONFIGURATION, SOURCE, MODEL, NOTHING_FOUND, PARTIAL = 2, 3, 4, 5, 6, 7
 INTERRUPTED = 130
 
 

@@ -158,6 +158,21 @@ RecallTokensOption = Annotated[
     int | None,
     typer.Option(parser=whole, metavar="N", help="most tokens that recall may bring a layer"),
 ]
+ScoresOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="what the model's recall ranks chunks by: plain (default), centred, or centred:N",
+    ),
+]
+DiversityOption = Annotated[
+    float | None,
+    typer.Option(
+        parser=number,
+        metavar="S",
+        help="chunks that begin within S seconds of a better one are recalled last",
+    ),
+]
 RamOption = Annotated[
     int | None,
     typer.Option(parser=size, metavar="SIZE", help="chunks kept in RAM beside the disk"),
@@ -187,6 +202,8 @@ _KEYS = {
     "select": "take.select",
     "recall": "take.recall",
     "recall_tokens": "take.recall_tokens",
+    "scores": "take.scores",
+    "diversity": "take.diversity_s",
     "fps": "take.fps",
     "window": "take.window_s",
     "top_k": "take.top_k",

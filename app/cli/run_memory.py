@@ -6,7 +6,8 @@ Nothing is written, and no model is needed; another process may be writing meanw
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from typing import Any
 from longtake.cli.common import say
 from longtake.cli.names import as_text, shown
 from longtake.ledger import Entry, Ledger
+from longtake.memory.marks import Gap, Span
 from longtake.memory.survey import Survey, is_memory, survey
 from longtake.streaming.errors import redact
-from longtake.ui.view import bytes_text, clock
+from longtake.ui.view import bytes_text, clock, span
 
 _COLUMNS = ("name", "length", "chunks", "size", "model", "last change", "state")
+_MOST_SPANS = 5  # of one kind, in words
 
 
 def ls(folders: list[str], as_json: bool) -> None:
@@ -148,6 +151,7 @@ def _described(seen: Survey) -> dict[str, Any]:
         "schema": "longtake.memory.info/1",
         "memory": as_text(seen.path),
         "model": {"name": seen.model, "fingerprint": (seen.fingerprint or "")[:12] or None},
+        "format": seen.format,
         "state": _state(seen),
         "writer": _process(seen),
         "damage": seen.damage,
@@ -157,11 +161,20 @@ def _described(seen: Survey) -> dict[str, Any]:
         "cameras": [as_text(camera) for camera in seen.cameras if camera],
         "first_s": seen.start_s,
         "last_s": seen.end_s,
+        "spans": [{"start_s": one.start_s, "end_s": one.end_s} for one in seen.spans],
+        "gaps": [asdict(gap) for gap in seen.gaps],
+        "kept": [{"start_s": one.start_s, "end_s": one.end_s} for one in seen.kept],
+        "codecs": _codecs(seen),
         "thumbnails": seen.thumbnails,
         "changed_wall_s": seen.changed_wall_s,
         "bytes": {**seen.nbytes, "total": seen.total_nbytes},
         "sources": _sources(seen),
     }
+
+
+def _codecs(seen: Survey) -> list[dict[str, Any]]:
+    """Chunks and bytes by rung of the ladder, most chunks first."""
+    return [{"codec": r.codec, "chunks": r.chunks, "bytes": r.nbytes} for r in seen.rungs]
 
 
 def _process(seen: Survey) -> int | None:
@@ -210,6 +223,9 @@ def _print_info(seen: Survey, described: dict[str, Any]) -> None:
         "memory": shown(seen.path),
         "model": f"{shown(model['name'] or '-')} (fingerprint {model['fingerprint'] or '-'})",
         "holds": held,
+        "codecs": ", ".join(f"{r.codec} {r.chunks} ({bytes_text(r.nbytes)})" for r in seen.rungs),
+        "gaps": _gaps_text(seen.gaps),
+        "kept": _spans_text(seen.kept),
         "cameras": shown(", ".join(described["cameras"])),
         "writer": "none" if seen.writer is None else f"process {seen.writer} has it open",
         "damaged": shown(seen.damage or ""),
@@ -222,6 +238,24 @@ def _print_info(seen: Survey, described: dict[str, Any]) -> None:
             print(f"{name:<11} {text}")
     for source in described["sources"]:
         print(f"{'source':<11} {_source_line(source)}")
+
+
+def _gaps_text(gaps: Sequence[Gap]) -> str:
+    """``12 chunks dropped (0:10-0:12, 1:05), 3 forgotten (2:00)``."""
+    texts = []
+    for reason in dict.fromkeys(gap.reason for gap in gaps):
+        those = [gap for gap in gaps if gap.reason == reason]
+        count = sum(gap.chunks for gap in those)
+        unit = " chunks" if not texts else ""
+        texts.append(f"{count}{unit} {shown(reason)} ({_spans_text(those)})")
+    return ", ".join(texts)
+
+
+def _spans_text(spans: Sequence[Gap | Span]) -> str:
+    """The first of them."""
+    texts = [span(one.start_s, one.end_s) for one in spans[:_MOST_SPANS]]
+    more = len(spans) - _MOST_SPANS
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
 
 
 def _source_line(source: dict[str, Any]) -> str:
@@ -243,6 +277,7 @@ def _usage(seen: Survey) -> dict[str, Any]:
         "memory": as_text(seen.path),
         "bytes": {**seen.nbytes, "total": seen.total_nbytes},
         "bytes_per_h": _bytes_per_h(seen),
+        "codecs": _codecs(seen),
         "hours": [{"hour": h.hour, "chunks": h.chunks, "bytes": h.nbytes} for h in seen.hours],
     }
 
@@ -256,6 +291,8 @@ def _usage_rows(seen: Survey) -> Iterator[tuple[int, str]]:
     name = shown(seen.path)
     for part, count in seen.nbytes.items():
         yield count, f"{name}: {part}"
+    for rung in seen.rungs:
+        yield rung.nbytes, f"{name}: chunks in {rung.codec}"
     for h in seen.hours:
         hours = f"{_length(h.hour * 3600)} to {_length((h.hour + 1) * 3600)}"
         yield h.nbytes, f"{name}: chunks of {hours}"

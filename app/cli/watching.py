@@ -47,7 +47,8 @@ def opened(
     """A take on a model of its own; both are closed at the end.
 
     Args:
-        may_only_read: nothing will be watched: a memory that cannot be written will do.
+        may_only_read: nothing will be watched: a memory that cannot be written, or that another
+            process is writing, will do.
     """
     begun = time.monotonic()
     with Engine(
@@ -80,13 +81,18 @@ def _open_take(
 ) -> Take:
     try:
         return engine.open(memory, settings.take)
-    except (MemoryInUse, MemoryDamaged):
+    except MemoryDamaged:
         raise
     except OSError as error:
         if not may_only_read or memory is None:
             raise
         take = engine.open(memory, settings.take, read_only=True)
-        say(f"{memory}: can only be read ({one_line(error)})")
+        if isinstance(error, MemoryInUse):
+            durable = clock(take.stats().newest_s)
+            say(f"{memory}: another process writes to it; answers are as of {durable}, what it has "
+                "on disk, and of more as more is")
+        else:
+            say(f"{memory}: can only be read ({one_line(error)})")
         return take
 
 

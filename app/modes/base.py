@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from longtake import scope
 from longtake.memory.chunk import Chunk, ChunkInfo
 from longtake.memory.layout import Segment
+from longtake.memory.selection import Selection
 from longtake.memory.window import Window, WindowShape, fit
 from longtake.models.base import Adapter, Prompt, Step
 from longtake.narration.aside import Asides
@@ -58,6 +59,10 @@ class Stream(Protocol):
 
     def restore(self, chunks: Sequence[Chunk]) -> None: ...
 
+    def wipe(self) -> None:
+        """Overwrite what is left on the device of chunks that have left."""
+        ...
+
 
 class Mode(Protocol):
     """One way to see and to answer."""
@@ -75,6 +80,11 @@ class Mode(Protocol):
 
     def stream(self, adapter: Adapter, pace: Pace, config: TakeConfig) -> Stream:
         """A new stream; its sink has gone through the decoder."""
+        ...
+
+    def renew(self, session: Session) -> Stream:
+        """A new stream in place of the session's own, with nothing of what that one has seen; who
+        narrates it goes on narrating this one."""
         ...
 
     def prompt(self, session: Session, asked: Asked) -> Prompt:
@@ -112,6 +122,9 @@ class PlainStream:
     def restore(self, chunks: Sequence[Chunk]) -> None:
         self.window.restore(chunks)
 
+    def wipe(self) -> None:
+        self.window.wipe()
+
     def _forward(self, step: Step) -> None:
         self.window.begin(step.positions)
         self._adapter.decode_step(step.embeds, self.window, step.extra)
@@ -128,6 +141,9 @@ class BaseMode:
         if not self.reach.recalls and (config.recall != MODEL or config.select is not None):
             given = f"recall={config.recall!r}" if config.select is None else "select"
             raise ValueError(f"{given}: mode {self.name} recalls nothing; leave it out")
+        if not self.reach.recalls and not Selection.of(config.scores, config.diversity_s).is_plain:
+            given = f"scores={config.scores!r}, diversity_s={config.diversity_s:g}"
+            raise ValueError(f"{given}: mode {self.name} recalls nothing; leave them out")
         return Pace.settle(config, adapter.recipe, adapter.step_tokens, adapter.shape)
 
     def without_dialogue(self, config: TakeConfig) -> TakeConfig:
@@ -148,6 +164,9 @@ class BaseMode:
         window = self.make_window(adapter, window_shape(adapter, pace), sink)
         return self.stream_class(adapter, window, sink)
 
+    def renew(self, session: Session) -> Stream:
+        return self.stream(session.adapter, session.pace, session.config)
+
     def make_window(self, adapter: Adapter, shape: WindowShape, sink: Step) -> Window:
         return Window(shape, sink.positions, adapter.rotary, adapter.dtype, adapter.device)
 
@@ -160,7 +179,7 @@ class BaseMode:
     def narrate(self, session: Session, telling: Telling, narration: Narration) -> None:
         """Lines are asides: the stream does not know of them."""
         telling = telling.settle("livestar", session.config.decoding)
-        Asides(session, Narrator(telling, narration, 1 / session.pace.fps))
+        Asides(session, Narrator(telling, narration, 1 / session.pace.fps, session.caption))
 
 
 def window_shape(adapter: Adapter, pace: Pace) -> WindowShape:

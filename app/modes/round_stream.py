@@ -133,6 +133,9 @@ class RoundStream:
     def restore(self, chunks: Sequence[Chunk]) -> None:
         assert not chunks
 
+    def wipe(self) -> None:
+        """Every round has tensors of its own: nothing is left."""
+
     # ---------------------------------------------------------------- inside
 
     def _begin(self) -> Rounds:

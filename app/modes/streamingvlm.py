@@ -64,6 +64,13 @@ class StreamingVlm(BaseMode):
             )
         return stream
 
+    def renew(self, session: Session) -> RoundStream:
+        """Without rounds and previous text, as a memory that is opened again."""
+        old, new = _stream_of(session), self.stream(session.adapter, session.pace, session.config)
+        new.ask_for(old.request)
+        new.speech = old.speech
+        return new
+
     def prompt(self, session: Session, asked: Asked) -> Prompt:
         return _stream_of(session).conversation.question(asked.question)
 
@@ -96,7 +103,8 @@ class StreamingVlm(BaseMode):
                 f"{LINE.max_tokens}; use --mode recall for longer ones"
             )
         stream.ask_for(telling.request)
-        lines = _Lines(stream, Narrator(telling, narration, 1 / session.pace.fps))
+        narrator = Narrator(telling, narration, 1 / session.pace.fps, session.caption)
+        lines = _Lines(session, narrator)
         stream.speech = Speech(lines.speak, [lines.told])
 
 
@@ -107,15 +115,16 @@ def _stream_of(session: Session) -> RoundStream:
 class _Lines:
     """A narrator's, among the rounds of a stream."""
 
-    def __init__(self, stream: RoundStream, narrator: Narrator) -> None:
-        self._stream, self._narrator = stream, narrator
+    def __init__(self, session: Session, narrator: Narrator) -> None:
+        self._session, self._narrator = session, narrator
         self._said: str | None = None  # about the newest round; None: it was not asked
 
     def speak(self, voice: Voice, start_s: float, end_s: float) -> Sequence[int]:
         self._said = None
         if self._narrator.is_over:
-            self._stream.speech = Speech()
-            return self._stream.usual(voice)
+            stream = _stream_of(self._session)
+            stream.speech = Speech()
+            return stream.usual(voice)
         if not self._narrator.is_due(end_s):
             return ()
         said = self._narrator.decide(lambda: voice)

@@ -45,6 +45,11 @@ class Narrating:
         if self._newest is not None:
             self._newest.fail(error)
 
+    def forget(self, start_s: float, end_s: float) -> None:
+        """Nothing of a span is to be told any more."""
+        if self._newest is not None:
+            self._newest.forget(start_s, end_s)
+
     def close(self) -> None:
         """For ever."""
         self._is_closed = True

@@ -47,11 +47,17 @@ class Narration:
         self._is_over = False
         self._error: BaseException | None = None
         self._dropped = 0
+        self._forgotten = 0
 
     @property
     def dropped(self) -> int:
         """Lines that nobody took in time."""
         return self._dropped
+
+    @property
+    def forgotten(self) -> int:
+        """How often something was forgotten."""
+        return self._forgotten
 
     @property
     def is_over(self) -> bool:
@@ -134,6 +140,16 @@ class Narration:
         with self._changed:
             self._end_line(at_s)
             self._changed.notify_all()
+
+    def forget(self, start_s: float, end_s: float) -> None:
+        """Lines that were begun within a span and still wait are not given out, and what was said
+        so far has no part in what will be said."""
+        with self._changed:
+            self._forgotten += 1
+            kept = [line for line in self._lines if not start_s <= line.start_s <= end_s]
+            if len(kept) < len(self._lines):
+                self._is_open = self._is_open and kept[-1:] == [self._lines[-1]]
+                self._lines = deque(kept)
 
     def end(self) -> None:
         """There is nothing more to be told of."""

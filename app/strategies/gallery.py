@@ -56,7 +56,8 @@ class Gallery:
         self._load, self._lock = load, threading.Lock()
         self._embedder: Embedder | None = None
         self._index: Index | None = None
-        self._places: dict[int, int] = {}  # chunk number -> its place in the index
+        self._places: dict[int, int] = {}  # chunk number -> its number in the index
+        self._next = 0  # of these
 
     def __repr__(self) -> str:
         return f"Gallery({len(self._places)} chunks, {self._index!r})"
@@ -118,8 +119,15 @@ class Gallery:
             return []
         places = torch.tensor([self._places[number] for number in known])
         query = self._embedder.text(question)
-        scores = self._index.scores(query[None])[:, places]
+        columns = torch.searchsorted(self._index.numbers(), places)
+        scores = self._index.scores(query[None])[:, columns]
         return [known[i] for i in best_of(scores, most)[0].tolist()]
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Forget chunks; those that are not known are ignored."""
+        places = [self._places.pop(number) for number in numbers if number in self._places]
+        if places and self._index is not None:
+            self._index.remove(places)
 
     def _take_in(self, images: dict[int, Image]) -> None:
         self.prepare()
@@ -127,9 +135,10 @@ class Gallery:
         vectors = self._embedder.pictures(list(images.values()))
         # Candidates of a later question may be older, and numbers in an index only rise: chunks
         # lie in it in the order in which they came, under their place.
-        first = len(self._index)
-        self._index.extend(range(first, first + len(images)), vectors[None])
-        self._places.update(zip(images, range(first, first + len(images)), strict=True))
+        places = range(self._next, self._next + len(images))
+        self._next += len(images)
+        self._index.extend(places, vectors[None])
+        self._places.update(zip(images, places, strict=True))
 
 
 class Galleries:
@@ -180,6 +189,13 @@ class Galleries:
                 del self._held[self._dispensable()]
             self._held[model] = gallery
             return gallery
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Forget chunks, whatever model looked at them."""
+        with self._lock:
+            held = list(self._held.values())
+        for gallery in held:
+            gallery.forget(numbers)
 
     def _dispensable(self) -> str:
         """One that holds nothing, else the one that was used longest ago."""

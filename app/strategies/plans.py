@@ -6,6 +6,8 @@ what they learned about the take's chunks, they share.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from longtake.strategies.base import MODEL
 from longtake.strategies.gallery import Galleries
 from longtake.strategies.parse import Plan, plan
@@ -45,6 +47,10 @@ class Plans:
         """
         if self._usual is not None:
             self._usual.prepare()
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Forget what was learned about some chunks."""
+        self._galleries.forget(numbers)
 
     def _read(self, text: str) -> Plan | None:
         return None if text == MODEL else plan(text, self._galleries)

@@ -40,7 +40,11 @@ class LayerShape:
 
 
 class Codec(Protocol):
-    """How a layer is stored.  What one version wrote, that version reads for ever."""
+    """How a layer is stored.  What one version wrote, that version reads for ever.
+
+    Every codec takes float32, float16 and bfloat16, and any numbers: what it cannot code within
+    its bound (NaN, infinity, the ends of float32) it stores as it is, bit for bit.
+    """
 
     @property
     def name(self) -> str: ...
@@ -74,5 +78,14 @@ class Codec(Protocol):
 
         Raises:
             ValueError: if `data` or an output does not have the size that `shape` asks for.
+        """
+        ...
+
+    def error_bound(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """How far from these ``[H, T, D]`` what `decode` gives back can be at most.
+
+        Returns:
+            float32 ``[H, T, D]`` for keys, and for values; 0 where every bit comes back.  A lossy
+            codec's is half a step of the number's group, and its rounding to the dtype.
         """
         ...

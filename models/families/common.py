@@ -143,6 +143,9 @@ class FamilyAdapter:
     def text(self, ids: Sequence[int]) -> str:
         return self.template.text(ids)
 
+    def key_bias(self) -> Tensor | None:
+        return key_bias(self.decoder)
+
 
 def decoder_shape(config: Any, axes: int) -> DecoderShape:
     heads = config.num_attention_heads
@@ -153,6 +156,19 @@ def decoder_shape(config: Any, axes: int) -> DecoderShape:
         axes=axes,
         trained_tokens=trained_tokens(config),
     )
+
+
+def key_bias(decoder: Any) -> Tensor | None:
+    """See `models.base.Adapter.key_bias`.  Quantised projections keep their bias in floats."""
+    attentions = [layer.self_attn for layer in decoder.layers]
+    if any(hasattr(attention, "k_norm") for attention in attentions):
+        return None  # what is kept has been scaled per token: nothing constant is left in it
+    biases: list[Any] = [getattr(attention.k_proj, "bias", None) for attention in attentions]
+    if any(bias is None for bias in biases):
+        return None
+    # Some scalings (YaRN) put a constant on keys in the rotary step, at position 0 too
+    factor = float(getattr(decoder.rotary_emb, "attention_scaling", 1.0))
+    return torch.stack([bias.detach().to("cpu", torch.float32) * factor for bias in biases])
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -1,0 +1,87 @@
+"""Chunks go for good: from the catalog, from the log, from the album, and from what SQLite and
+the file system would keep of them.
+
+Source of the order: said, then done (`intent`); a crash in between is finished at the next
+opening.  Copies outside the folder (backups, snapshots of the file system) are not known here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from longtake.memory.catalog import Row
+from longtake.memory.chunk import ChunkInfo
+from longtake.memory.folder import MemoryFolder
+from longtake.memory.intent import Forgetting, Intent
+from longtake.memory.marks import Missing, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What went."""
+
+    chunks: int
+    numbers: tuple[int, ...]
+    nbytes: int  # of their records
+
+
+def forget(
+    folder: MemoryFolder,
+    span: Span,
+    camera: str | None,
+    unstored: Sequence[ChunkInfo],
+    moved: Callable[[Sequence[int]], None],
+) -> Forgotten:
+    """Remove durable chunks that touch a span, with all that shows them.
+
+    On the thread that writes; everything is durable, and no ageing under way.
+
+    Args:
+        camera: of this one alone; None: of all.
+        unstored: chunks of that time that were seen and never put.
+        moved: is told of the chunks before their bytes go.
+
+    Raises:
+        OSError: if a step fails; the rest follows with the next call, or the next opening.
+    """
+    folder.finish()
+    catalog = folder.catalog
+    rows = [
+        row
+        for row in catalog.touching(span.start_s, span.end_s)
+        if camera in (None, row.info.camera)
+    ]
+    places = [row.place for row in rows if row.place is not None]
+    emptied = _emptied(folder, rows)
+    gone = sorted([*(row.info for row in rows), *unstored], key=lambda info: info.number)
+    numbers = tuple(info.number for info in gone)
+    intent = Intent(
+        remove=emptied,
+        erase=tuple(places),
+        forget=Forgetting(numbers, span.start_s, span.end_s, camera),
+    )
+    if gone:
+        first, last = gone[0], gone[-1]
+        missing = Missing(
+            first.number, last.number, first.start_s, last.end_s, len(gone), "forgotten"
+        )
+        catalog.remove(numbers, missing, intent.as_json())
+        moved(numbers)
+    else:
+        catalog.intend(intent.as_json())  # captions may lie there nevertheless
+    folder.carry_out(intent)
+    catalog.checkpoint()
+    return Forgotten(len(gone), numbers, sum(place.nbytes for place in places))
+
+
+def _emptied(folder: MemoryFolder, rows: Sequence[Row]) -> tuple[int, ...]:
+    """Closed segments of which nothing will be left."""
+    going = Counter(row.place.segment for row in rows if row.place is not None)
+    growing = folder.segments.current
+    return tuple(
+        segment
+        for segment, count in going.items()
+        if segment != growing and len(folder.catalog.in_segment(segment)) == count
+    )

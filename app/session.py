@@ -17,12 +17,13 @@ from torch import Tensor
 from longtake import scope
 from longtake.memory.album import Caption
 from longtake.memory.base import Index
-from longtake.memory.catalog import PICTURE
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.fetching import Fetch
+from longtake.memory.forgetting import Forgotten
 from longtake.memory.index import realign
+from longtake.memory.ladder import PICTURE
 from longtake.memory.layout import Segment
-from longtake.memory.store import Forgotten, Store
+from longtake.memory.store import Store
 from longtake.models.base import Adapter, Image, Step
 from longtake.modes import find_mode
 from longtake.modes.base import Held, window_shape
@@ -156,7 +157,12 @@ class Session:
         for i, step in enumerate(steps):
             first = frames[i * each]
             info = ChunkInfo(
-                self.next_number, step.start_s, step.end_s, step.camera, first.wall_s, tokens=step.tokens
+                self.next_number,
+                step.start_s,
+                step.end_s,
+                step.camera,
+                first.wall_s,
+                tokens=step.tokens,
             )
             self._take_step(step, info, first.image)
         return len(steps)
@@ -278,9 +284,7 @@ class Session:
         if unstored:  # numbers only rise: those before come first
             self._write_window(unstored[-1].number)
         self._unstored -= len(unstored)
-        return self._store.forget(
-            stretch.start_s, stretch.end_s, stretch.camera, unstored=unstored
-        )
+        return self._store.forget(stretch.start_s, stretch.end_s, stretch.camera, unstored=unstored)
 
     def _hide(self, stretch: Stretch, received_s: float) -> None:
         """Forget frames that are in no chunk yet, now and when they come again."""

@@ -41,7 +41,8 @@ from longtake.watch import Watch
 
 if TYPE_CHECKING:
     from longtake.engine import Engine
-    from longtake.memory.store import Forgotten, Store
+    from longtake.memory.forgetting import Forgotten
+    from longtake.memory.store import Store
 
 
 class Take:

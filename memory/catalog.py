@@ -104,6 +104,7 @@ class Catalog:
         self._rows: dict[int, Row] = {}  # bounded by what comes between commits
         self._notes: dict[str, str] = {}
         self._missing: list[Missing] = []
+        self._rungs: dict[str, int] | None = None  # of durable rows; None: to be counted
         self._next = 0
         self._columns = f"{_COLUMNS}, codec"
         self._db = Database(path, read_only=read_only, synchronous="FULL" if durable else "OFF")
@@ -140,7 +141,7 @@ class Catalog:
 
     @property
     def generation(self) -> int:
-        """Changes when chunks have been removed, or lie elsewhere."""
+        """Changes when chunks have been removed, or have lost their keys."""
         return int(self.noted(_GENERATION, 0))
 
     def __len__(self) -> int:
@@ -231,15 +232,22 @@ class Catalog:
 
     def rungs(self) -> dict[str, int]:
         """Chunks by the codec they are written in, or PICTURE."""
-        counts: dict[str, int] = {}
-        if self._has_codec:
-            counts.update(self._db.select("SELECT codec, COUNT(*) FROM chunks GROUP BY codec"))
-        elif self.durable:
-            counts["raw"] = self.durable
         with self._lock:
-            for row in self._rows.values():
-                counts[row.codec] = counts.get(row.codec, 0) + 1
+            counts = None if self._rungs is None else dict(self._rungs)
+            pending = list(self._rows.values())
+        if counts is None:
+            counts = self._count_rungs()
+            if not self._read_only:
+                with self._lock:
+                    self._rungs = dict(counts)
+        for row in pending:
+            counts[row.codec] = counts.get(row.codec, 0) + 1
         return counts
+
+    def _count_rungs(self) -> dict[str, int]:
+        if self._has_codec:
+            return dict(self._db.select("SELECT codec, COUNT(*) FROM chunks GROUP BY codec"))
+        return {"raw": self.durable} if self.durable else {}
 
     def add(self, row: Row) -> None:
         """Take a chunk in, newer than any before; durable after `commit`."""
@@ -267,6 +275,7 @@ class Catalog:
                 "DELETE FROM chunks WHERE segment = ? AND offset + nbytes > ?", (segment, end)
             ).rowcount
         self._count -= dropped
+        self._rungs = None
         self._next = max(self._noted_next(), self._last_number() + 1)
         return dropped
 
@@ -305,6 +314,8 @@ class Catalog:
             self._count += len(rows)
             for row in rows:
                 del self._rows[row.info.number]
+                if self._rungs is not None:
+                    self._rungs[row.codec] = self._rungs.get(row.codec, 0) + 1
             for key, text in notes.items():
                 if self._notes.get(key) == text:
                     del self._notes[key]
@@ -323,7 +334,9 @@ class Catalog:
                 "UPDATE chunks SET segment = ?, offset = ?, nbytes = ?, codec = ? WHERE number = ?",
                 [(*_place_fields(row.place), row.codec, row.info.number) for row in rows],
             )
-            self._changed(change, intent)
+            self._changed(change, intent, by=int(any(row.place is None for row in rows)))
+        with self._lock:
+            self._rungs = None
 
     def remove(
         self, numbers: Sequence[int], missing: Missing, intent: Mapping[str, Any] | None = None
@@ -338,8 +351,9 @@ class Catalog:
             change.executemany("DELETE FROM chunks WHERE number = ?", [(n,) for n in numbers])
             add_gap(change, missing)
             self._next = max(self._next, missing.last + 1)
-            self._changed(change, intent or {})
-        self._count = self._count_rows()
+            self._changed(change, intent or {}, by=1)
+        with self._lock:
+            self._count, self._rungs = self._count_rows(), None
 
     def intend(self, intent: Mapping[str, Any]) -> None:
         """Durably, what is going to happen to files: a crash between two steps is finished, or
@@ -378,8 +392,8 @@ class Catalog:
         """Close the file.  Commits nothing.  Calling it again does nothing."""
         self._db.close()
 
-    def _changed(self, change: sqlite3.Connection, intent: Mapping[str, Any]) -> None:
-        notes = {_GENERATION: self.generation + 1, _NEXT: self._next, _INTENT: dict(intent)}
+    def _changed(self, change: sqlite3.Connection, intent: Mapping[str, Any], by: int) -> None:
+        notes = {_GENERATION: self.generation + by, _NEXT: self._next, _INTENT: dict(intent)}
         change.executemany(
             "INSERT OR REPLACE INTO notes VALUES (?, ?)",
             [(key, json.dumps(value)) for key, value in notes.items()],

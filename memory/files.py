@@ -187,18 +187,24 @@ class WriterLock:
 
     Raises:
         MemoryInUse: if another writer holds it, in this process or another.
+        MemoryUnlockable: if the file system has no locks.
     """
 
     def __init__(self, folder: Path) -> None:
         self._fd = open_to_append(folder / _LOCK)
+        try:
+            self._take(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, folder: Path) -> None:
         while not _lock(self._fd, fcntl.LOCK_EX):
             if _lock(self._fd, fcntl.LOCK_SH):
                 continue  # no writer: somebody is looking whether there is one
-            owner = _owner(self._fd)
-            os.close(self._fd)
             raise MemoryInUse(
                 errno.EAGAIN,
-                f"another writer (process {owner}) has this memory open; "
+                f"another writer (process {_owner(self._fd)}) has this memory open; "
                 "close it first, open this one read-only, or choose another folder",
                 str(folder),
             )

@@ -21,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from longtake.memory import files
-from longtake.memory.catalog import PICTURE, Catalog, Row
+from longtake.memory.catalog import Catalog, Row
 from longtake.memory.chunk import Chunk
 from longtake.memory.config import MemoryConfig
 from longtake.memory.files import MemoryFull, MemoryInUse, writer_of
+from longtake.memory.ladder import PICTURE
 from longtake.memory.manifest import KEY_BIAS, ExportDamaged, Listed, Manifest, read_manifest
 from longtake.memory.store import Store
 from longtake.memory.survey import CATALOG

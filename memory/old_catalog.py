@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from longtake.memory.catalog import FORMAT, PICTURE, Row
+from longtake.memory.catalog import FORMAT, Row
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.intent import Intent
+from longtake.memory.ladder import PICTURE
 from longtake.memory.marks import REASONS, Missing, Span
 from longtake.memory.record import MemoryFromFuture
 from longtake.memory.salvage import Value, salvaged

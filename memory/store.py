@@ -387,7 +387,7 @@ class Store:
 
     @property
     def generation(self) -> int:
-        """Changes when chunks were removed, or lost their keys or some of their bits."""
+        """Changes when chunks were removed, or lost their keys."""
         with self._reading():
             return self._catalog.generation
 

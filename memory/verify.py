@@ -223,8 +223,8 @@ def _check(
             if row.end > segment.nbytes:
                 kind: Kind = "torn" if may_be_cut else "corrupt"
                 wrong.append((row, _damaged(row, kind, path, "the file ends before it does")))
-            elif why := _wrong(segment.record(row.offset), row, identity):
-                wrong.append((row, _damaged(row, "corrupt", path, why)))
+            elif (changed := _wrong(segment.record(row.offset), row, identity)) is not None:
+                wrong.append((row, _damaged(row, "corrupt", path, changed)))
             told.add(row.nbytes)
     return wrong
 

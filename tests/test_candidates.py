@@ -165,6 +165,19 @@ def test_a_large_memory_gives_each_layer_the_same_chunks(
             assert found.coverage == 1.0 and found.evidence
 
 
+@pytest.mark.parametrize("select_by", ["blind", "dependent"])
+def test_an_index_in_two_stages_changes_no_choice(
+    select_by: str, adapter: Any, few_looked_at: int
+) -> None:
+    chosen = []
+    for name in ("exact", "staged"):
+        with streams.session(adapter, index=name) as one:
+            one.see(streams.frames(20 * adapter.recipe.frames_per_step))
+            assert one.index.is_staged == (name == "staged")
+            chosen.append(lay(one, select_by=select_by, top_k=4).by_layer)
+    assert chosen[0] == chosen[1]
+
+
 def test_shares_of_a_large_memory_are_among_each_layers_best_and_the_window(
     adapter: Any, few_looked_at: int
 ) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from longtake import cli
-from longtake.memory import catalog, files, folder, segments
+from longtake.memory import catalog, files, folder, ladder, segments
 from longtake.memory import survey as surveying
 from longtake.memory.config import MemoryConfig
 from longtake.memory.store import Store
@@ -356,7 +356,7 @@ def test_names_that_stand_twice_are_the_same() -> None:
     assert (surveying.CATALOG, surveying.ALBUM) == (folder.CATALOG, folder._ALBUM)
     assert (surveying.SEGMENTS, surveying.FORMAT) == (folder._SEGMENTS, catalog.FORMAT)
     assert (surveying.PICTURE, surveying.OWN_NOTES) == (
-        catalog.PICTURE,
+        ladder.PICTURE,
         {catalog._NEXT, catalog._GENERATION, catalog._INTENT},
     )
 

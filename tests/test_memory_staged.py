@@ -209,10 +209,11 @@ def test_products_that_overflow_are_left_to_the_exact_search() -> None:
     numbers, scores = index.search(torch.full((1, 4), 0.1), 3)
     assert numbers.tolist() == [[599, 598, 597]]
     assert scores[0, 0] == pytest.approx(4 * 3e37, rel=1e-5)
-    rows[:, ::2, 0] *= -1  # infinite of both signs: not a number
+    rows /= 3e20
+    rows[:, ::2, 0] *= -1  # products of both signs that are infinite: not a number
     index.clear()
     index.extend(range(600), rows)
-    numbers, scores = index.search(torch.full((1, 4), 10.0), 600)
+    numbers, scores = index.search(torch.full((1, 4), 1e22), 600)
     assert sorted(numbers[0].tolist()) == list(range(600))
     assert scores.isnan().any()
     assert index.search(torch.full((1, 4), float("inf")), 2)[1].tolist() == [[float("inf")] * 2]

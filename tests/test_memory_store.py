@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import io
 import os
+import sqlite3
 import stat
 import threading
 from dataclasses import replace
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 from longtake.memory.catalog import WrongModel
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
-from longtake.memory.files import MemoryFull, MemoryInUse, MemoryMissing
+from longtake.memory.files import MemoryFull, MemoryInUse, MemoryMissing, MemoryUnlockable
 from longtake.memory.segments import read_head
 from longtake.memory.store import ChunkMissing, Store
 from tests.chunks import (
@@ -492,6 +495,65 @@ def test_only_its_owner_may_look_inside(tmp_path: Path) -> None:
         for path in (tmp_path / "a" / "b").rglob("*"):
             mode = stat.S_IMODE(path.stat().st_mode)
             assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_file_system_without_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as without:
+        without.setattr(fcntl, "flock", refuse)
+        with pytest.raises(MemoryUnlockable, match="has no locks .*choose a folder"):
+            Store.open(tmp_path, **MODEL)
+    assert len(os.listdir("/proc/self/fd")) == before
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, 0)
+
+
+def test_a_folder_of_another_user_is_refused_to_a_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(PermissionError, match="belongs to another user") as refused:
+        Store.open(tmp_path, **MODEL)
+    assert refused.value.filename == str(tmp_path)
+    with Store.open(tmp_path, **MODEL, read_only=True) as reader:
+        assert_same(reader.read(0), make_chunk(0))
+
+
+def test_a_memory_of_the_first_format_goes_on(tmp_path: Path) -> None:
+    """Without codecs in its rows, heads in its segments, kept spans and gaps."""
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, 0, 1)
+    (segment,) = segment_files(tmp_path)
+    data = segment.read_bytes()
+    head = read_head(segment)
+    assert head is not None
+    segment.write_bytes(data[head.nbytes :])
+    database = sqlite3.connect(tmp_path / "catalog.sqlite")
+    with database:
+        for table in ("kept", "gaps"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("DROP INDEX chunks_by_segment")
+        database.execute("ALTER TABLE chunks DROP COLUMN codec")
+        database.execute("UPDATE chunks SET offset = offset - ?", (head.nbytes,))
+        database.execute("UPDATE take SET format = 1")
+    database.close()
+    with Store.open(tmp_path, **MODEL, config=NO_CACHE, read_only=True) as reader:
+        assert_same(reader.read(1), make_chunk(1))
+        assert (reader.gaps(), reader.kept(), reader.rungs()) == ([], [], {"raw": 2})
+    with Store.open(tmp_path, **MODEL, config=NO_CACHE) as store:
+        assert store.rungs() == {"raw": 2}
+        put(store, 2)
+        store.keep(0.0, 1.0)
+    with Store.open(tmp_path, **MODEL, config=NO_CACHE) as store:
+        for number in range(3):
+            assert_same(store.read(number), make_chunk(number))
 
 
 def test_threads_may_read_while_one_writes(tmp_path: Path) -> None:

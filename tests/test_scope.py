@@ -22,7 +22,9 @@ def chunk(number: int) -> ChunkInfo:
 
 GAPPED = [chunk(number) for number in (3, 4, 9, 10, 11, 20)]
 TIMES = st.integers(0, 45).map(float)
-PASTS = st.sets(st.integers(0, 20), max_size=12).map(lambda found: [chunk(n) for n in sorted(found)])
+PASTS = st.sets(st.integers(0, 20), max_size=12).map(
+    lambda found: [chunk(n) for n in sorted(found)]
+)
 
 
 def test_a_number_is_no_place() -> None:

@@ -218,12 +218,11 @@ def test_where_there_is_no_picture_no_model_is_loaded() -> None:
         strategy.rank(candidates(chunks(5), picture=ALBUM.get))
 
 
-def test_vectors_of_thousands_of_chunks_move_to_the_faster_index(checkpoint: Path) -> None:
+def test_vectors_of_thousands_of_chunks_move_to_the_faster_index() -> None:
     pytest.importorskip("faiss")
-    inner = embedder.load(str(checkpoint), device="cpu")
 
     class Quick:
-        width = inner.width
+        width = 2048
 
         def pictures(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
             rows = torch.tensor([[float(image[0, 0, 0]), 50.0] for image in images])
@@ -239,5 +238,5 @@ def test_vectors_of_thousands_of_chunks_move_to_the_faster_index(checkpoint: Pat
     strategy = Embedding("quick", 3, Galleries(load=lambda model: Quick()))
     assert list(strategy.rank(candidates(chunks(5200), picture=album.get))) == [77, 5100, 0]
     vectors = strategy.galleries.find("quick")
-    assert "Faiss" in repr(vectors)
-    assert vectors.nbytes == 5200 * Quick.width * 4
+    assert "auto: faiss" in repr(vectors)
+    assert 5200 * Quick.width * 4 <= vectors.nbytes <= 2 * 5200 * Quick.width * 4

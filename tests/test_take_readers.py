@@ -37,7 +37,7 @@ runpy.run_path({str(ROOT / "tests" / "conftest.py")!r})  # maps `longtake` like 
 import numpy as np, torch
 torch.set_num_threads(1)
 from longtake.engine import Engine
-from tests.test_take_readers import CONFIG, hashes, picture
+from tests.test_take_readers import CONFIG, ask, picture
 model, folder = sys.argv[1:3]
 """
 # Shows frames as it is told how many, says how far it is, and closes at the end.
@@ -54,16 +54,15 @@ with Engine(model, device="cpu") as engine, engine.open(folder, CONFIG) as take:
         print(seen, flush=True)
 """
 )
-# Asks until it is told to end; one line of JSON an answer.
+# Asks until it knows all up to a time; one line of JSON an answer.
 READER = (
     HEAD
     + """
-import os, select
 with Engine(model, device="cpu") as engine, engine.open(folder, CONFIG, read_only=True) as take:
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        answer = take.ask("what was there?", top_k=100)
-        told = {"as_of_s": answer.as_of_s, "coverage": answer.coverage}
-        print(json.dumps({**told, "hashes": hashes(take)}), flush=True)
+    told = {"as_of_s": -1.0}
+    while told["as_of_s"] < float(sys.argv[3]):
+        told = ask(take)
+        print(json.dumps(told), flush=True)
 """
 )
 
@@ -101,6 +100,13 @@ def hashes(take: Take) -> dict[str, str]:
         return found
 
     return take._engine.run(look)
+
+
+def ask(take: Take) -> dict[str, Any]:
+    """What an answer says, and what the chunks are that it may know of."""
+    answer = take.ask("what was there?", top_k=100)
+    told = {"as_of_s": answer.as_of_s, "coverage": answer.coverage}
+    return {**told, "hashes": hashes(take)}
 
 
 def state(take: Take) -> tuple[list[int], list[int], list[float]]:
@@ -215,35 +221,32 @@ def hear(child: subprocess.Popen[str]) -> Any:
 def test_two_readers_and_a_writer_in_processes_of_their_own(
     tiny_model: Path, engine: Engine, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "take"
+    folder, frames = tmp_path / "take", 40
+    durable_s = frames - 5.0  # the newest four stand in the writer's window
     with process(WRITER, tiny_model, folder) as writer:
         tell(writer, "8")
         assert hear(writer) == 8
         with (
-            process(READER, tiny_model, folder) as one,
-            process(READER, tiny_model, folder) as other,
+            process(READER, tiny_model, folder, durable_s) as other,
+            engine.open(folder, CONFIG, read_only=True) as take,
         ):
-            told: dict[str, list[Any]] = {"one": [hear(one)], "other": [hear(other)]}
-            for _ in range(6):  # both ask on meanwhile
-                tell(writer, "8")
-                assert hear(writer) % 8 == 0
-                told["one"].append(hear(one))
-                told["other"].append(hear(other))
-            for name, reader in (("one", one), ("other", other)):
-                tell(reader, "end")
-                assert reader.stdin is not None
-                out, _ = reader.communicate(timeout=LONG_S)
-                told[name] += [json.loads(line) for line in out.splitlines()]
-                assert reader.returncode == 0
-        assert writer.stdin is not None
+            told = [ask(take)]
+            others = [hear(other)]  # from here on both ask while frames come in
+            tell(writer, str(frames - 8))
+            while told[-1]["as_of_s"] < durable_s:
+                told.append(ask(take))
+            out, _ = other.communicate(timeout=LONG_S)
+            assert other.returncode == 0
+            others += [json.loads(line) for line in out.splitlines()]
+        assert hear(writer) == frames
         writer.communicate(timeout=LONG_S)
         assert writer.returncode == 0
     with engine.open(folder, CONFIG, read_only=True) as take:
         right = hashes(take)
-    assert len(right) == 56
-    for answers in told.values():
+    assert len(right) == frames
+    for answers in (told, others):
         times_s = [answer["as_of_s"] for answer in answers]
-        assert times_s == sorted(times_s) and times_s[-1] > times_s[0] + 8
+        assert times_s == sorted(times_s) and times_s[0] < times_s[-1] == durable_s
         assert {answer["coverage"] for answer in answers} == {1.0}
         for answer in answers:
             assert answer["hashes"] == {n: right[n] for n in answer["hashes"]}

@@ -1,4 +1,4 @@
-"""What a person can do with a take's past: look at it, search it, keep it, and forget it for good."""
+"""What a person can do with a take's past: look at it, search it, keep it, forget it for good."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_kept_spans_are_told_and_stay(engine: Engine, tmp_path: Path) -> None:
         assert indexed(take)[:2] == [2, 3]
         take.release(2.0, 3.0)
         assert take.stats().kept == ()
-        with pytest.raises(ValueError, match="in order|must not be before"):
+        with pytest.raises(ValueError, match=r"in order|must not be before"):
             take.keep(5.0, 1.0)
 
 
@@ -372,7 +372,9 @@ def test_overlapping_spans_may_be_forgotten_again_and_again(engine: Engine) -> N
         assert take.stats().newest_s == 11.0
 
 
-@pytest.mark.parametrize("span", [(5.0, 1.0), (-1.0, 2.0), (0.0, float("inf")), (float("nan"), 1.0)])
+@pytest.mark.parametrize(
+    "span", [(5.0, 1.0), (-1.0, 2.0), (0.0, float("inf")), (float("nan"), 1.0)]
+)
 def test_times_to_forget_check_themselves(engine: Engine, span: tuple[float, float]) -> None:
     with engine.open(config=CONFIG) as take:
         push(take, 0, 1)

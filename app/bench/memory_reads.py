@@ -176,7 +176,7 @@ class Files:
 
         def one(place: tuple[int, int]) -> int:
             layer, number = place
-            tensor: Tensor = opened[number].get_tensor(str(layer))
+            tensor: Tensor = opened[number].get_tensor(str(layer))  # type: ignore[no-untyped-call]
             return tensor.clone().nbytes  # only mapped so far
 
         with ThreadPoolExecutor(THREADS) as pool:

@@ -86,8 +86,7 @@ def _of_size(count: int, layers: int, width: int, k: int, repeats: int, say: Say
     jobs: dict[str, Callable[[], float]] = {
         name: partial(timed, partial(search, name)) for name in searches
     }
-    told: Say = lambda text: say(f"{count} chunks, {text}")  # noqa: E731
-    measured = interleave(jobs, repeats, told)
+    measured = interleave(jobs, repeats, lambda text: say(f"{count} chunks, {text}"))
     exact = Row(f"{count} chunks, exact", 1e3 * median(measured["exact"]), "ms")
     found = [exact]
     for name in ("faiss", "staged"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -173,6 +174,35 @@ def needle(
     plan = Plan(seed=seed, episodes=episodes, distances_s=distances(distance), top_k=top_k)
     setup = Setup(mode=mode, codec=codec, index=index, scores=scores, diversity_s=diversity)
     needle.run(_settled(model, device, dtype), plan, setup, as_json, say)
+
+
+@app.command()
+@shared
+def memory(
+    only: Annotated[
+        str,
+        typer.Option(metavar="PART,...", help="some of codecs, disk, search, stream"),
+    ] = "codecs,disk,search,stream",
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir", parser=flags.folder, metavar="DIR", help="on the disk that is measured"
+        ),
+    ] = None,
+    repeats: RepeatsOption = 5,
+    model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
+    as_json: flags.JsonOption = False,
+) -> None:
+    """What it costs to keep the past: bytes by codec, the log beside other stores, search, CPU.
+
+    longtake bench memory --only disk --dir /mnt/disk
+    """
+    from longtake.bench import memory
+
+    parts = [part.strip() for part in only.split(",")]
+    memory.run(_settled(model, device, dtype), parts, repeats, folder, as_json, say)
 
 
 def distances(text: str) -> tuple[float, ...]:

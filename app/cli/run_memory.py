@@ -242,7 +242,7 @@ def _print_info(seen: Survey, described: dict[str, Any]) -> None:
 
 def _gaps_text(gaps: Sequence[Gap]) -> str:
     """``12 chunks dropped (0:10-0:12, 1:05), 3 forgotten (2:00)``."""
-    texts = []
+    texts: list[str] = []
     for reason in dict.fromkeys(gap.reason for gap in gaps):
         those = [gap for gap in gaps if gap.reason == reason]
         count = sum(gap.chunks for gap in those)

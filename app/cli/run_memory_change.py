@@ -45,13 +45,10 @@ def purge(
             say("nothing was changed")
             return
         gone = store.forget(start_s, end_s, camera)
-    aside = _set_aside(Path(folder))
+    aside = [path.name for path in _set_aside(Path(folder))]
     if aside:
         say(
-            f"{aside[0]} and {len(aside) - 1} more files that a rebuild set aside may still hold "
-            f"what was forgotten; delete them: longtake memory gc {folder}"
-            if len(aside) > 1
-            else f"{aside[0]}, which a rebuild set aside, may still hold what was forgotten; "
+            f"{', '.join(aside)}: set aside by a rebuild, may still hold what was forgotten; "
             f"delete it: longtake memory gc {folder}"
         )
     if as_json:
@@ -66,9 +63,10 @@ def gc(settings: Settings, folder: str, as_json: bool) -> None:
     before = _nbytes(path)
     with _opened(settings, folder) as store:  # which finishes what a crash interrupted
         aged = store.tidy()
-    removed = [name.name for name in _set_aside(path)]
-    for name in _set_aside(path):
-        name.unlink(missing_ok=True)
+    aside = _set_aside(path)
+    removed = [one.name for one in aside]
+    for one in aside:
+        one.unlink(missing_ok=True)
     freed = before - _nbytes(path)
     if as_json:
         print(

@@ -89,8 +89,10 @@ def _open_take(
         take = engine.open(memory, settings.take, read_only=True)
         if isinstance(error, MemoryInUse):
             durable = clock(take.stats().newest_s)
-            say(f"{memory}: another process writes to it; answers are as of {durable}, what it has "
-                "on disk, and of more as more is")
+            say(
+                f"{memory}: another process writes to it; answers are as of {durable}, what it has "
+                "on disk, and of more as more is"
+            )
         else:
             say(f"{memory}: can only be read ({one_line(error)})")
         return take

@@ -65,6 +65,7 @@ class Session:
         self._unreadable: frozenset[int] = frozenset()  # without search vectors: damaged
         self._generation = -1  # of the store, when the index was made to fit it
         self._unstored = 0  # chunks that were never put
+        self._last_chunks: int | None = None  # how many were held when it was closed
         self._hidden = Hidden(store.noted(_HIDDEN, []))
         with torch.inference_mode():
             self.stream = self.mode.stream(adapter, self.pace, config)
@@ -83,6 +84,8 @@ class Session:
     @property
     def chunks(self) -> int:
         """How many are held, in the window and beyond."""
+        if self._last_chunks is not None:
+            return self._last_chunks
         return len(self._store) + self._unstored
 
     # ---------------------------------------------------------------- frames
@@ -141,7 +144,10 @@ class Session:
         try:
             self.flush()
         finally:
-            self.save()
+            try:
+                self.save()
+            finally:
+                self._last_chunks = self.chunks
 
     def _take_first(self, count: int) -> int:
         """Take in the frames that have waited longest; they wait no more, whatever happens."""

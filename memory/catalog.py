@@ -314,8 +314,7 @@ class Catalog:
             self._count += len(rows)
             for row in rows:
                 del self._rows[row.info.number]
-                if self._rungs is not None:
-                    self._rungs[row.codec] = self._rungs.get(row.codec, 0) + 1
+            self._rungs = None
             for key, text in notes.items():
                 if self._notes.get(key) == text:
                     del self._notes[key]

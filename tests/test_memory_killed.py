@@ -34,7 +34,10 @@ root, base, every, *words = sys.argv[1:]
 sys.path.insert(0, root)
 runpy.run_path(root + "/tests/conftest.py")  # maps `longtake` like the test run's own
 from longtake import cli
-from longtake.memory import database, files, exporting, rebuild, store, verify
+from longtake.cli import flags
+from longtake.memory import database, files, exporting, importing, rebuild, store, verify
+
+flags.settings({})  # what children would import, each for itself
 
 CALLS = ("write_all", "truncate", "sync_data", "erase", "unlink", "rename", "sync_folder")
 

@@ -219,7 +219,7 @@ def purge(
 
     start_s, end_s = flags.seconds("--from", start), flags.seconds("--to", stop)
     assert start_s is not None and end_s is not None
-    run_memory_change.purge(flags.settings({}), folder, start_s, end_s, camera, yes, as_json)
+    run_memory_change.purge(folder, start_s, end_s, camera, yes, as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtake.cli.common import say
 from longtake.cli.names import as_text, shown
+from longtake.memory.config import MemoryConfig
 from longtake.ui.view import bytes_text, clock
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 
 def purge(
-    settings: Settings,
     folder: str,
     start_s: float,
     end_s: float,
@@ -31,7 +31,7 @@ def purge(
     """Forget a stretch of time, for good."""
     if end_s < start_s:
         raise ValueError(f"--to {end_s:g}: must not be earlier than --from {start_s:g} (seconds)")
-    with _opened(settings, folder) as store:
+    with _opened(folder, MemoryConfig(ladder="none")) as store:
         chunks = [
             info
             for info in store.infos()
@@ -61,7 +61,7 @@ def gc(settings: Settings, folder: str, as_json: bool) -> None:
     """Finish what was interrupted, age what is due, delete what nothing refers to."""
     path = Path(folder)
     before = _nbytes(path)
-    with _opened(settings, folder) as store:  # which finishes what a crash interrupted
+    with _opened(folder, settings.take.memory) as store:  # which finishes what a crash interrupted
         aged = store.tidy()
     aside = _set_aside(path)
     removed = [one.name for one in aside]
@@ -88,12 +88,12 @@ def gc(settings: Settings, folder: str, as_json: bool) -> None:
     print(f"{shown(folder)}: {bytes_text(max(0, freed))} freed")
 
 
-def _opened(settings: Settings, folder: str) -> Store:
+def _opened(folder: str, config: MemoryConfig) -> Store:
     from longtake.memory.store import Store
     from longtake.memory.survey import survey
 
     survey(Path(folder))  # says what is wrong with it in better words
-    return Store.open_as_found(Path(folder), settings.take.memory)
+    return Store.open_as_found(Path(folder), config)
 
 
 def _agreed(question: str) -> bool:

@@ -67,8 +67,8 @@ class Candidates:
 
     Where the index is large (`Index.is_staged`) and the model's plain recall chooses alone, not
     all of them are scored but each layer's `LOOKED_AT` best, or k where that is more.  What a layer
-    chooses is the same.  Shares are then among these and the window: a chunk that a layer
-    did not look at has none of that layer, and what it would have had is shared by the others.
+    chooses for itself is the same.  Shares are then among these and the window: a chunk that a
+    layer did not look at has none of that layer; what it would have had, the others share.
 
     Args:
         known: what the question may know of.

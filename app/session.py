@@ -63,6 +63,7 @@ class Session:
         self.seen_s: float | None = None  # session time of the newest frame that was taken in
         self._keyless: frozenset[int] = frozenset()  # chunks of which only the picture is left
         self._unreadable: frozenset[int] = frozenset()  # without search vectors: damaged
+        self._restored = -1, -1  # generation and next number of the store, when it was read
         self._generation = -1  # of the store, when the index was made to fit it
         self._unstored = 0  # chunks that were never put
         self._last_chunks: int | None = None  # how many were held when it was closed
@@ -215,7 +216,11 @@ class Session:
     def refresh(self) -> None:
         """Where this memory is only read: follow its writer, by what that made durable or forgot
         since the last time.  Before each question."""
-        if not self._store.read_only or not self._store.refresh():
+        store = self._store
+        if not store.read_only:
+            return
+        store.refresh()
+        if (store.generation, store.next_number) == self._restored:
             return
         with torch.inference_mode():
             held = {chunk.info.number: chunk for chunk in self.window.chunks()}
@@ -228,6 +233,7 @@ class Session:
         Args:
             held: chunks that need not be read.
         """
+        self._restored = self._store.generation, self._store.next_number  # what comes later is new
         self._look_for_keys()
         past = self._with_keys(self._store.infos())
         newest: list[Chunk] = []

@@ -211,22 +211,21 @@ def _unreadable(error: OSError) -> str:
 
 def _next_byte(segment: SegmentFile, at: int) -> int:
     """The first place from `at` where a record may begin: its bytes are not all zero."""
-    at = -(-at // ALIGNMENT) * ALIGNMENT
+    at, nbytes = -(-at // ALIGNMENT) * ALIGNMENT, ALIGNMENT  # most often one begins here
     while at < segment.nbytes:
-        data = _looked_at(segment, at)
+        data = _looked_at(segment, at, nbytes)
         if data is None:
             return at  # cannot be read: `record` says why
-        behind_zeros = len(data) - len(data.lstrip(b"\0"))
-        if behind_zeros < len(data):
-            return at + behind_zeros // ALIGNMENT * ALIGNMENT
-        at += len(data)
+        if data.count(0) < len(data):
+            return at + (len(data) - len(data.lstrip(b"\0"))) // ALIGNMENT * ALIGNMENT
+        at, nbytes = at + len(data), _WINDOW
     return segment.nbytes
 
 
 def _next_magic(segment: SegmentFile, at: int) -> int:
     """The first place from `at` that a record's magic word stands at; else the end."""
     while at < segment.nbytes:
-        data = _looked_at(segment, at)
+        data = _looked_at(segment, at, _WINDOW)
         if data is None:
             at += PEEK
             continue
@@ -239,11 +238,11 @@ def _next_magic(segment: SegmentFile, at: int) -> int:
     return segment.nbytes
 
 
-def _looked_at(segment: SegmentFile, at: int) -> bytearray | None:
+def _looked_at(segment: SegmentFile, at: int, most: int) -> bytearray | None:
     """The bytes from `at`, fewer where more cannot be read; None where none can."""
-    for nbytes in (_WINDOW, PEEK):
+    for nbytes in (most, PEEK):
         try:
-            return segment.read(at, nbytes)
+            return segment.read(at, min(nbytes, most))
         except OSError:
             continue
     return None

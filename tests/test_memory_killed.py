@@ -37,7 +37,8 @@ from longtake import cli
 from longtake.cli import flags
 from longtake.memory import database, files, exporting, importing, rebuild, store, verify
 
-flags.settings({})  # what children would import, each for itself
+if words[0] == "gc":
+    flags.settings({})  # what children would import, each for itself
 
 CALLS = ("write_all", "truncate", "sync_data", "erase", "unlink", "rename", "sync_folder")
 

@@ -21,11 +21,12 @@ from longtake.models.decode import Decoding
 from longtake.moments import BY_CAPTION, BY_KEYS
 from longtake.narration.narration import Narration
 from longtake.settings import MODES, TakeConfig
+from longtake.strategies.gallery import Galleries
 from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
 from longtake.stretch import Hidden, Stretch
 from longtake.take import Take
-from tests import streams
+from tests import streams, text_image
 from tests.clips import write_clip
 from tests.streams import worst
 
@@ -565,3 +566,33 @@ def test_a_question_asked_before_may_still_be_answered(engine: Engine) -> None:
         assert asking.result(LONG_S).coverage == 1.0
         assert take.ask("what was there?").evidence == ()
         streams.answer(take._session, Asked(question="what?", decoding=SHORT))
+
+
+class Counting:
+    """An embedder of two numbers: how bright a picture is."""
+
+    width = 2
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def pictures(self, images: Sequence[Any]) -> torch.Tensor:
+        self.given += len(images)
+        angles = torch.tensor([float(image.mean()) / 255 for image in images])
+        return torch.stack([angles.cos(), angles.sin()], 1)
+
+    def text(self, text: str) -> torch.Tensor:
+        return torch.tensor([0.0, 1.0])
+
+
+def test_a_gallery_forgets_chunks_and_ranks_the_others_as_before() -> None:
+    embedder = Counting()
+    shown = {n: text_image.jpeg(np.full((8, 8, 3), 20 * n, np.uint8)) for n in range(10)}
+    galleries = Galleries(load=lambda model: embedder)
+    gallery = galleries.find("any")
+    gallery.learn(range(8), shown.get)
+    galleries.forget([2, 6, 7, 99])
+    assert gallery.nearest("bright", range(10), 10) == [5, 4, 3, 1, 0]
+    gallery.learn(range(10), shown.get)  # what is asked for again is looked at again
+    assert gallery.nearest("bright", [1, 9, 4, 6], 10) == [9, 6, 4, 1]
+    assert embedder.given == 8 + 5

@@ -58,6 +58,7 @@ class Desk:
         ladder = Ladder.parse(config.ladder)
         self.ager = Ager(folder, archive, encoder, ladder, config.disk_bytes, moved)
         self._newest_s: float | None = None
+        self._is_failing = False  # told already
 
     # ---------------------------------------------------------------- entries
 
@@ -116,9 +117,9 @@ class Desk:
             try:
                 self._folder.sync_payload()
             except OSError as error:
-                self._retreat_from(error)
-                raise
+                raise self._retreat_from(error) from error
         self._folder.commit_rows()
+        self._is_failing = False
         done, self._written = self._written, []
         self._committed_s = self._clock()
         self._settle(done)
@@ -127,8 +128,12 @@ class Desk:
         """Who gets back what was written and will never be durable where it was written."""
         self._retreat = take_back
 
-    def _retreat_from(self, error: OSError) -> None:
-        """A descriptor whose sync failed is never synced again: its tail goes to another file."""
+    def _retreat_from(self, error: OSError) -> OSError:
+        """A descriptor whose sync failed is never synced again: its tail goes to another file.
+
+        Returns:
+            What to say.
+        """
         lost, self._written = self._written, []
         chunks = [entry for entry in lost if isinstance(entry, QueuedChunk)]
         first = chunks[0].place
@@ -138,13 +143,19 @@ class Desk:
             entry.place = None
         self._folder.segments.give_up(first.offset)
         self.ager.settled()
-        _log.warning(
-            "%s: the disk did not take the newest %d chunks (%s); they are written again, "
-            "elsewhere",
-            *(self._folder.path, len(chunks), error.strerror),
+        failure = OSError(
+            error.errno,
+            f"the disk did not take the newest {len(chunks)} chunks ({error.strerror}), the first "
+            f"{self._folder.catalog.durable} are safe. Check the disk; while the memory is open "
+            "they can be read, and are written again with what comes next",
+            str(self._folder.path),
         )
+        if not self._is_failing:
+            _log.warning("%s: %s", self._folder.path, failure.strerror)
+        self._is_failing = True
         if self._retreat is not None:
-            self._retreat(lost, error)
+            self._retreat(lost, failure)
+        return failure
 
     # ---------------------------------------------------------------- what can wait
 

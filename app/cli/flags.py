@@ -181,6 +181,32 @@ DiskOption = Annotated[
     int | None,
     typer.Option(parser=size, metavar="SIZE", help="most that the memory may take on disk"),
 ]
+CodecOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="how chunks are kept: raw (default), int8, kivi4, kivi2; fewer bits"
+    ),
+]
+LadderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUNGS",
+        help="what becomes of old chunks: int8@1h,kivi4@1d,kivi2,picture,gone@90d; none",
+    ),
+]
+BackPressureOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="where the disk is too slow: block (default), degrade, drop",
+    ),
+]
+IndexOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="who searches the memory: auto (default), exact, faiss, staged"
+    ),
+]
 TemperatureOption = Annotated[
     float | None, typer.Option(parser=number, metavar="X", help="0: greedy; above: sampled")
 ]
@@ -209,6 +235,10 @@ _KEYS = {
     "top_k": "take.top_k",
     "ram_bytes": "memory.ram_bytes",
     "disk_bytes": "memory.disk_bytes",
+    "codec": "memory.codec",
+    "ladder": "memory.ladder",
+    "back_pressure": "memory.back_pressure",
+    "index": "memory.index",
     "temperature": "decoding.temperature",
     "top_p": "decoding.top_p",
     "seed": "decoding.seed",

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from longtake.memory.files import MemoryUnlockable as MemoryUnlockable
     from longtake.memory.forgetting import Forgotten as Forgotten
     from longtake.memory.index import make_index as make_index
+    from longtake.memory.known import ChunkMissing as ChunkMissing
     from longtake.memory.ladder import Ladder as Ladder
     from longtake.memory.marks import Gap as Gap
     from longtake.memory.marks import Span as Span
     from longtake.memory.record import ChunkCorrupt as ChunkCorrupt
     from longtake.memory.record import MemoryFromFuture as MemoryFromFuture
-    from longtake.memory.store import ChunkMissing as ChunkMissing
     from longtake.memory.store import Store as Store
     from longtake.memory.store import StoreStats as StoreStats
 
@@ -55,7 +55,7 @@ _HOMES = {
     "Chunk": "chunk",
     "ChunkCorrupt": "record",
     "ChunkInfo": "chunk",
-    "ChunkMissing": "store",
+    "ChunkMissing": "known",
     "ChunkStore": "base",
     "Index": "base",
     "MemoryConfig": "config",

@@ -19,6 +19,7 @@ from longtake.memory import files
 from longtake.memory.database import Database
 
 _JPEG_QUALITY = 80
+MOST_WAITING = 1000  # pictures, and captions, in RAM while the disk takes none
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB)",
     # `folded` is the text as it is searched.  A full-text index would keep words of deleted
@@ -218,6 +219,13 @@ class Album:
                 for i in captions:
                     del self._captions[i]
 
+    def bound(self) -> None:
+        """Forget the oldest pictures and captions that wait, where a disk takes none."""
+        with self._lock:
+            for waiting in (self._pictures, self._captions):
+                for name in list(waiting)[: max(0, len(waiting) - MOST_WAITING)]:
+                    del waiting[name]
+
     def vacuum(self) -> None:
         """Give free room in the file back to the disk."""
         with self._changing:
@@ -226,7 +234,7 @@ class Album:
     def trim(self) -> None:
         """Cut the log, where no reader keeps it in use."""
         with self._changing:
-            self._database.checkpoint()
+            self._database.checkpoint(wait=False)
 
     def close(self) -> None:
         """Close the file.  Commits nothing.  Calling it again does nothing."""

@@ -199,30 +199,6 @@ class Archive:
             header = self._verified(parse_header(start), row, place)
             return OpenRecord(header, self._log, row, place, start, header.layer_shape)
 
-    def chunk(self, row: Row) -> Chunk:
-        """A whole chunk on the CPU, bit for bit as it was put if its codec is lossless.
-
-        Raises like `open`.
-        """
-        return self.open(row).chunk()
-
-    def layer(self, row: Row, index: int) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[H, T, D]`` of one layer.
-
-        Raises:
-            IndexError: if there is no such layer.
-            ChunkCorrupt, MemoryFromFuture: as for `open`.
-        """
-        return self.open(row).layer(index)
-
-    def positions(self, row: Row) -> tuple[Tensor, Tensor | None]:
-        """Positions int32 ``[A, T]`` and weights float32 ``[T]`` or None.  Raises like `open`."""
-        return self.open(row).positions()
-
-    def vectors(self, row: Row) -> Tensor:
-        """Search vectors float32 ``[L, W]``.  Raises like `open`."""
-        return self.open(row).vectors()
-
     def _verified(self, header: Header, row: Row, place: Place) -> Header:
         """A record may be whole and yet not the one that was asked for."""
         if header.identity != self._identity:

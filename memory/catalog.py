@@ -100,7 +100,7 @@ class Catalog:
     ) -> None:
         self._path = path
         self._read_only = read_only
-        self._lock = threading.Lock()  # of what is not durable yet, and of the count
+        self._lock = threading.RLock()  # of what is not durable yet, and of the count
         self._rows: dict[int, Row] = {}  # bounded by what comes between commits
         self._notes: dict[str, str] = {}
         self._missing: list[Missing] = []
@@ -215,19 +215,22 @@ class Catalog:
         )
         return [Held(*fields) for fields in found]
 
-    def touching_by_segment(self, span: Span) -> dict[int, int]:
-        """How many durable chunks of each segment touch a stretch of time."""
-        return dict(
-            self._db.select(
-                "SELECT segment, COUNT(*) FROM chunks WHERE segment IS NOT NULL AND end_s >= ? "
-                "AND start_s <= ? GROUP BY segment",
-                *(span.start_s, span.end_s),
-            )
+    def touched(self, span: Span) -> set[int]:
+        """Segments with durable chunks that touch a stretch of time."""
+        found = self._db.select(
+            "SELECT DISTINCT segment FROM chunks WHERE segment IS NOT NULL AND end_s >= ? "
+            "AND start_s <= ?",
+            *(span.start_s, span.end_s),
         )
+        return {segment for (segment,) in found}
 
     def pictures(self, before_s: float, most: int) -> list[Row]:
-        """The oldest chunks of which only the picture is left, ended by that time."""
-        where = "WHERE codec = ? AND end_s < ? ORDER BY number LIMIT ?"
+        """The oldest chunks of which only the picture is left, ended by that time and not kept."""
+        where = (
+            "WHERE codec = ? AND end_s < ? AND NOT EXISTS (SELECT 1 FROM kept "
+            "WHERE kept.start_s <= chunks.end_s AND kept.end_s >= chunks.start_s) "
+            "ORDER BY number LIMIT ?"
+        )
         return self._select(where, PICTURE, before_s, most)
 
     def rungs(self) -> dict[str, int]:
@@ -261,6 +264,19 @@ class Catalog:
             del self._rows[number]
             if self._next == number + 1:
                 self._next = number
+
+    def take_back(self) -> None:
+        """All that was added, noted and missed since the last commit: it did not happen."""
+        with self._lock:
+            self._rows.clear()
+            self._notes.clear()
+            self._missing.clear()
+            self._next = max(self._noted_next(), self._last_number() + 1)
+
+    def take_back_note(self, key: str) -> None:
+        """A note that was not committed."""
+        with self._lock:
+            self._notes.pop(key, None)
 
     def miss(self, missing: Missing) -> None:
         """Chunks that came and are not held; durable after `commit`."""
@@ -373,7 +389,7 @@ class Catalog:
         Raises:
             OSError: if a reader in another process keeps it in use.
         """
-        if not self._db.checkpoint():
+        if not self._db.checkpoint(wait=True):
             raise OSError(
                 f"{self._path}: a reader keeps its log in use, so what was forgotten still lies "
                 "in it; close the reader, then forget again"
@@ -381,7 +397,7 @@ class Catalog:
 
     def trim(self) -> None:
         """Cut the log, where no reader keeps it in use."""
-        self._db.checkpoint()
+        self._db.checkpoint(wait=False)
 
     def vacuum(self) -> None:
         """Give free pages back to the disk."""

@@ -16,6 +16,8 @@ from typing import Any
 from longtake.memory import files
 from longtake.memory.files import MemoryDamaged, MemoryFull
 
+_PATIENCE_MS = 5000  # with others who use the file
+
 
 class Database:
     """One file: one thread changes it at a time, any thread reads.
@@ -32,6 +34,7 @@ class Database:
     def __init__(self, path: Path, *, read_only: bool, synchronous: str) -> None:
         self.path = path
         self._reading, self._changing = threading.Lock(), threading.RLock()
+        self._is_closed = False
         self._writer = (
             None if read_only else connect(path, read_only=False, synchronous=synchronous)
         )
@@ -41,6 +44,8 @@ class Database:
             if self._writer is not None:
                 self._writer.close()
             raise
+        if self._writer is not None and _has_log(path):  # of what a crash interrupted
+            self.checkpoint(wait=False)
 
     @property
     def nbytes(self) -> int:
@@ -48,8 +53,14 @@ class Database:
         return size_on_disk(self.path)
 
     def select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows as of the last change that was committed."""
+        """Rows as of the last change that was committed.
+
+        Raises:
+            ValueError: if it is closed.
+        """
         with self._reading, translated(self.path):
+            if self._is_closed:
+                raise ValueError(f"{self.path.parent}: this memory is closed")
             return self._reader.execute(query, values).fetchall()
 
     @contextmanager
@@ -63,15 +74,22 @@ class Database:
         with self._changing, translated(self.path), transaction(self._writer):
             yield self._writer
 
-    def checkpoint(self) -> bool:
+    def checkpoint(self, *, wait: bool = True) -> bool:
         """Move everything from the log to the file, and cut the log: nothing old stays in it.
 
+        Args:
+            wait: up to 5 s for readers that keep it in use.
+
         Returns:
-            False where a reader in another process kept it from being cut.
+            False where one still does.
         """
         assert self._writer is not None, "opened read-only"
-        with self._changing, self._reading, translated(self.path):
-            is_busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with self._changing, translated(self.path):
+            self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS if wait else 0}")
+            try:
+                is_busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
         return not is_busy
 
     def vacuum(self) -> None:
@@ -84,6 +102,7 @@ class Database:
     def close(self) -> None:
         """Close the file.  Calling it again does nothing."""
         with self._reading:
+            self._is_closed = True
             self._reader.close()
         with self._changing:
             if self._writer is not None:

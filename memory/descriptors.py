@@ -26,6 +26,7 @@ class Descriptors:
         self._borrowed: dict[int, int] = {}  # descriptor -> by how many
         self._leaving: set[int] = set()  # closed when the last one gives them back
         self._lock = threading.Lock()
+        self._is_closed = False
 
     @contextmanager
     def borrow(self, path: Path) -> Iterator[int]:
@@ -48,13 +49,16 @@ class Descriptors:
                 self._close(fd)
 
     def close(self) -> None:
-        """Close all of them.  Calling it again does nothing."""
+        """Close all of them, the borrowed ones later.  Calling it again does nothing."""
         with self._lock:
+            self._is_closed = True
             while self._open:
                 self._close(self._open.popitem()[1])
 
     def _take(self, path: Path) -> int:
         with self._lock:
+            if self._is_closed:
+                raise ValueError(f"{path.parent.parent}: this memory is closed")
             fd = self._open.get(path)
             if fd is None:
                 fd = self._open[path] = files.open_to_read(path)

@@ -19,7 +19,7 @@ from longtake.memory.files import MemoryFull
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.forgetting import Forgotten, forget
 from longtake.memory.ladder import Ladder
-from longtake.memory.marks import Span
+from longtake.memory.marks import Missing, Span
 from longtake.memory.queued import Queued, QueuedChunk, QueuedGap, QueuedNote
 
 _log = logging.getLogger(__name__)
@@ -86,10 +86,22 @@ class Desk:
         """An entry that could not be made durable at once is not kept."""
         if entry in self._written:
             self._written.remove(entry)
-            if isinstance(entry, QueuedChunk) and entry.place is not None:
+            if isinstance(entry, QueuedNote):
+                self._folder.catalog.take_back_note(entry.key)
+            elif isinstance(entry, QueuedChunk) and entry.place is not None:
                 self._folder.catalog.withdraw(entry.info.number)
                 self._folder.segments.cut(entry.place.offset)
                 entry.place = None
+        self._settle([entry])
+
+    def spoil(self, entry: Queued, error: Exception) -> None:
+        """An entry that cannot be written: it is a gap, and that is said."""
+        _log.error("%s: %s cannot be kept: %s", self._folder.path, entry, error)
+        if isinstance(entry, QueuedChunk):
+            info = entry.info
+            gap = Missing(info.number, info.number, info.start_s, info.end_s, 1, "dropped")
+            self._folder.catalog.miss(gap)
+            self._written.append(QueuedGap(gap))
         self._settle([entry])
 
     # ---------------------------------------------------------------- commits
@@ -138,11 +150,11 @@ class Desk:
         chunks = [entry for entry in lost if isinstance(entry, QueuedChunk)]
         first = chunks[0].place
         assert first is not None
+        self._folder.catalog.take_back()  # notes and gaps too: they belong behind the chunks
         for entry in chunks:
-            self._folder.catalog.withdraw(entry.info.number)
             entry.place = None
         self._folder.segments.give_up(first.offset)
-        self.ager.settled()
+        self.ager.changed()
         failure = OSError(
             error.errno,
             f"the disk did not take the newest {len(chunks)} chunks ({error.strerror}), the first "
@@ -165,7 +177,8 @@ class Desk:
         try:
             now_s = self._now_s()
             return now_s is not None and self.ager.step(now_s)
-        except OSError as error:
+        except Exception as error:  # whatever it is, writing goes on
+            self.ager.leave()
             _log.warning("%s: old chunks stay as they are for now: %s", self._folder.path, error)
             return False
 
@@ -175,18 +188,36 @@ class Desk:
         try:
             return change()
         finally:
-            self.ager.settled()
+            self.ager.changed()
 
     def forget(
-        self, span: Span, camera: str | None, unstored: Sequence[ChunkInfo] = ()
+        self,
+        span: Span,
+        camera: str | None,
+        unstored: Sequence[ChunkInfo],
+        take_out: Callable[[Callable[[Queued], bool]], list[Queued]],
     ) -> Forgotten:
-        """Remove chunks for good; see `forgetting.forget`."""
+        """Remove chunks for good, those that wait too; see `forgetting.forget`.
+
+        Args:
+            take_out: takes entries that are meant out of the queue.
+        """
+
+        def is_meant(entry: Queued) -> bool:
+            if not isinstance(entry, QueuedChunk) or camera not in (None, entry.info.camera):
+                return False
+            return span.touches(entry.info.start_s, entry.info.end_s)
+
+        waiting = take_out(is_meant)
+        self._settle(waiting)
+        infos = [entry.info for entry in waiting if isinstance(entry, QueuedChunk)]
+        unstored = [*infos, *unstored]
         self.commit()
         self.ager.abandon(erase=True)
         try:
             return forget(self._folder, span, camera, unstored, self._moved)
         finally:
-            self.ager.settled()
+            self.ager.changed()
 
     def compact(self) -> None:
         """Give free room in the databases back to the disk."""
@@ -206,7 +237,6 @@ class Desk:
         Raises:
             OSError: if it came to that; says how many chunks it cost.
         """
-        self.ager.abandon()
         again: list[Queued] = []
         self._retreat = lambda entries, error: again.extend(entries)
         try:
@@ -214,16 +244,29 @@ class Desk:
         except OSError:
             if not again:
                 raise
-            for entry in again:  # in another file, once
-                self.write(entry)
-            given_up = self._commit_what_fits()
+            given_up = self._write_again(again)
         given_up += sum(isinstance(entry, QueuedChunk) for entry in left)
+        try:
+            self.ager.abandon()
+        except OSError as error:  # finished at the next opening
+            _log.warning("%s: %s", self._folder.path, error)
         if given_up:
             raise MemoryFull(
                 f"{self._folder.path}: there is no room; the newest {given_up} chunks could not "
                 f"be kept, the first {self._folder.catalog.durable} are. Free some space (or raise "
                 "--disk-bytes), or choose a memory folder on a larger disk"
             )
+
+    def _write_again(self, entries: Sequence[Queued]) -> int:
+        """To another file, once, as far as it goes; how many chunks had to be given up."""
+        given_up = 0
+        for i, entry in enumerate(entries):
+            try:
+                self.write(entry)
+            except OSError:
+                given_up = sum(isinstance(rest, QueuedChunk) for rest in entries[i:])
+                break
+        return given_up + self._commit_what_fits()
 
     def _commit_what_fits(self) -> int:
         """How many of the newest chunks had to be given up."""
@@ -256,14 +299,14 @@ class Desk:
         if not segments.has_room(nbytes):
             self.commit()  # only the last segment ever holds what is not durable
             segments.roll()
-            self.ager.settled()
+            self.ager.changed()
         if self.ager.make_room(nbytes, now_s):
             return
         if segments.current is not None and self._written:  # all there is lies in what grows
             self.commit()
         if segments.current is not None:
             segments.roll()
-            self.ager.settled()
+            self.ager.changed()
             if self.ager.make_room(nbytes, now_s):
                 return
         limit, used = self._config.disk_bytes, self._folder.nbytes

@@ -25,11 +25,12 @@ from torch import Tensor
 from longtake.memory import files
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.files import MemoryFull
+from longtake.memory.known import ChunkMissing
 from longtake.memory.manifest import KEY_BIAS, SCHEMA
 from longtake.memory.manifest import NAME as MANIFEST
 from longtake.memory.record import ChunkCorrupt
 from longtake.memory.segments import read_head, segment_numbers, segment_path
-from longtake.memory.store import ChunkMissing, Store
+from longtake.memory.store import Store
 from longtake.memory.survey import CATALOG, OWN_NOTES, SEGMENTS, reading, survey
 
 PICTURES = "pictures"

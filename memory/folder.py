@@ -65,6 +65,7 @@ class MemoryFolder:
         self.is_temporary = path is None
         self.read_only = read_only
         self.dropped = 0  # chunks whose bytes were gone when it was opened
+        self._is_album_failing = False  # told already
         self._config = config
         with ExitStack() as stack:
             if path is None:
@@ -107,9 +108,16 @@ class MemoryFolder:
         Raises:
             MemoryFull: if there is no room for the rows; they stay, and the next call tries again.
         """
-        self.album.commit()
         if self.catalog.has_pending:
             self.catalog.commit()
+        try:
+            self.album.commit()
+            self._is_album_failing = False
+        except OSError as error:  # pictures never keep chunks from being durable
+            self.album.bound()
+            if not self._is_album_failing:
+                _log.warning("%s: the newest pictures wait: %s", self.path, error)
+            self._is_album_failing = True
 
     def trim(self) -> None:
         """Cut the databases' logs, where no reader keeps them in use."""
@@ -126,6 +134,8 @@ class MemoryFolder:
         """Do what the catalog says is to be done, and say that it is done."""
         intent.carry_out(self.segments, self.album)
         self.catalog.intend({})
+        if intent.forget is not None and intent.forget.is_traceless:
+            self.catalog.checkpoint()
 
     def close(self) -> None:
         """Give everything back; a temporary folder is deleted.  Commits nothing."""
@@ -167,8 +177,7 @@ class MemoryFolder:
     def _open_log(self, key_bias: Tensor | None, stack: ExitStack) -> None:
         """Finish what a crash interrupted, and go on where the last record ends."""
         intent = Intent.parse(self.catalog.intent)
-        newest = self._newest_head()
-        if key_bias is None and newest is not None:
+        if key_bias is None and (newest := self._newest_head()) is not None:
             key_bias = newest.key_bias
         self.key_bias = key_bias
         head = encode_head(self.catalog.model, self.catalog.fingerprint, key_bias)
@@ -178,27 +187,32 @@ class MemoryFolder:
             segment_bytes=self.segment_bytes,
             head=head,
             known=known | set(intent.remove),
-            after=self._resume_after(newest, head),
+            after=self._resume_after(head),
         )
         stack.enter_context(closing(self.segments))
         self.finish()
 
     def _newest_head(self) -> Head | None:
-        """Of the segment in which the newest chunk lies."""
-        newest = self.catalog.last()
-        if newest is None or newest.place is None:
+        """Of the newest segment whose head can be read."""
+        for number in sorted(self.catalog.segments(), reverse=True):
+            try:
+                head = read_head(segment_path(self.path / _SEGMENTS, number))
+            except OSError:
+                continue
+            if head is not None:
+                return head
+        return None
+
+    def _resume_after(self, head: bytes) -> Place | None:
+        """Where a segment goes on: that of the newest chunk, if it was begun like those to come."""
+        row = self.catalog.last()
+        if row is None or row.place is None:
             return None
         try:
-            return read_head(segment_path(self.path / _SEGMENTS, newest.place.segment))
+            found = read_head(segment_path(self.path / _SEGMENTS, row.place.segment))
         except OSError:
             return None
-
-    def _resume_after(self, newest: Head | None, head: bytes) -> Place | None:
-        """Where a segment goes on: the newest one, if it was begun like those to come."""
-        row = self.catalog.last()
-        if newest is None or row is None or row.place is None:
-            return None
-        if encode_head(newest.model, newest.fingerprint, newest.key_bias) != head:
+        if found is None or encode_head(found.model, found.fingerprint, found.key_bias) != head:
             return None
         if row.codec.removeprefix("unbiased-") != self._config.codec:
             return None

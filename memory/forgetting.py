@@ -72,16 +72,17 @@ def forget(
     else:
         catalog.intend(intent.as_json())  # captions may lie there nevertheless
     folder.carry_out(intent)
-    catalog.checkpoint()
     return Forgotten(len(gone), numbers, sum(place.nbytes for place in places))
 
 
 def _emptied(folder: MemoryFolder, rows: Sequence[Row]) -> tuple[int, ...]:
-    """Closed segments of which nothing will be left."""
+    """Segments of which nothing will be left; one that grows is closed."""
     going = Counter(row.place.segment for row in rows if row.place is not None)
-    growing = folder.segments.current
-    return tuple(
+    emptied = tuple(
         segment
         for segment, count in going.items()
-        if segment != growing and len(folder.catalog.in_segment(segment)) == count
+        if len(folder.catalog.in_segment(segment)) == count
     )
+    if folder.segments.current in emptied:
+        folder.segments.roll()
+    return emptied

@@ -6,6 +6,7 @@ raw -> int8 -> kivi4 -> kivi2 -> picture -> gone
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 PICTURE = "picture"  # stands for a codec where only the thumbnail is left
 GONE = "gone"
@@ -39,7 +40,7 @@ class Ladder:
         if text.strip() == "none":
             return cls(())
         rungs = tuple(_parse_rung(part.strip(), text) for part in text.split(","))
-        for above, below in zip(rungs, rungs[1:], strict=False):
+        for above, below in pairwise(rungs):
             if RUNGS.index(above.name) >= RUNGS.index(below.name):
                 raise ValueError(
                     f"ladder={text!r}: {below.name} stands below {above.name}; the order is "

@@ -41,6 +41,9 @@ class QueuedChunk:
         self.place: Place | None = None  # where it was written
         self.nbytes = len(record) if record is not None else staged.nbytes if staged else 0
 
+    def __repr__(self) -> str:
+        return f"QueuedChunk({self.info}, {self.codec})"
+
     may_wait = True
 
     def absorb(self, later: object) -> bool:

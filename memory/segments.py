@@ -15,11 +15,13 @@ from pathlib import Path
 from longtake.memory import files
 from longtake.memory.descriptors import Descriptors
 from longtake.memory.files import MemoryDamaged, MemoryFull
+from longtake.memory.record import MAGIC as RECORD_MAGIC
 from longtake.memory.record import ChunkCorrupt, alignment_of
 from longtake.memory.segment_head import Head, head_nbytes_of, parse_head
 
 _OPEN_FILES = 16  # descriptors kept for reading
 _PEEK = 4096
+_AT_ONCE = 4 << 20  # bytes looked through together
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class SegmentWriter:
                 files.truncate(self._fd, end)
         except OSError:
             os.close(self._fd)
+            if end is None:
+                path.unlink(missing_ok=True)
             raise
         self.end = end
 
@@ -192,31 +196,42 @@ class SegmentLog:
 
     def roll(self) -> None:
         """Close the segment that grows; the next record begins another one."""
-        if self._current is not None:
-            self.settle(self._current)
-            self._current = None
+        writer, self._current = self._current, None
+        if writer is not None:
+            self.settle(writer)
+            if writer.end <= len(self._head):  # nothing came
+                self.remove(writer.number)
 
     def give_up(self, end: int) -> None:
         """Write no more to the segment that grows: what lies at or after `end` does not count."""
-        writer = self._current
+        writer, self._current = self._current, None
         assert writer is not None
         try:
             writer.cut(end)
         except OSError:  # cut at the next opening
-            pass
+            writer.end = end
         self.settle(writer)
-        self._current = None
+        if end <= len(self._head):
+            try:
+                self.remove(writer.number)
+            except OSError:  # removed at the next opening
+                pass
 
-    def begin(self, announce: Callable[[int], None] = lambda number: None) -> SegmentWriter:
+    def begin(
+        self,
+        announce: Callable[[int], None] = lambda number: None,
+        head: bytes | None = None,
+    ) -> SegmentWriter:
         """A new segment beside the one that grows; `settle` it, or `remove` it.
 
         Args:
             announce: is told its number before its file is made.
+            head: its first bytes, where they are not those of all new segments.
         """
         number = self._next
         announce(number)
         self._next += 1
-        writer = SegmentWriter(self.path(number), number, self._head)
+        writer = SegmentWriter(self.path(number), number, head or self._head)
         with self._lock:
             self._growing.append(writer)
         return writer
@@ -227,7 +242,7 @@ class SegmentLog:
         with self._lock:
             if writer in self._growing:
                 self._growing.remove(writer)
-            self._sizes[writer.number] = writer.end
+            self._sizes[writer.number] = _on_disk(writer.path)
 
     def remove(self, number: int) -> None:
         """Delete a segment that no record counts in, durably."""
@@ -297,7 +312,7 @@ class SegmentLog:
         found = segment_numbers(self._folder)
         self._next = max([-1, *found, *known]) + 1
         unknown = sorted(found - set(known))
-        filled = [n for n in unknown if (segment_size(self._folder, n) or 0) > len(self._head)]
+        filled = [n for n in unknown if _may_hold_records(self.path(n))]
         if len(filled) > 1:
             raise MemoryDamaged(
                 f"{self._folder}: {len(filled)} segments are not in the catalog, a crash leaves "
@@ -347,6 +362,22 @@ def read_head(path: Path) -> Head | None:
         if nbytes > len(start):
             start = files.read_all(fd, min(nbytes, size), 0)
         return parse_head(start)
+    finally:
+        os.close(fd)
+
+
+def _may_hold_records(path: Path) -> bool:
+    """True where something looks like a record: not in a file that was only begun, or erased."""
+    fd = files.open_to_read(path)
+    try:
+        size, rest = files.size_of(fd), b""
+        at = head_nbytes_of(files.read_all(fd, min(_PEEK, size), 0))
+        while at < size:
+            data = rest + bytes(files.read_all(fd, min(_AT_ONCE, size - at), at))
+            if RECORD_MAGIC in data:
+                return True
+            at, rest = at + len(data) - len(rest), data[-len(RECORD_MAGIC) :]
+        return False
     finally:
         os.close(fd)
 

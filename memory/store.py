@@ -16,13 +16,12 @@ import json
 import logging
 import threading
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,20 +37,16 @@ from longtake.memory.encoding import Encoder
 from longtake.memory.fetching import Fetch
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.forgetting import Forgotten
-from longtake.memory.ladder import RUNGS, Ladder, base_of
-from longtake.memory.marks import Gap, Missing, Span
-from longtake.memory.queued import Queued, QueuedChunk, QueuedGap, QueuedNote
+from longtake.memory.intake import Intake, check_chunk, check_order
+from longtake.memory.known import WITH_KEYS, ChunkMissing, Known
+from longtake.memory.marks import Span
+from longtake.memory.queued import Queued, QueuedChunk, QueuedNote
 from longtake.memory.reading import ReadPool
-from longtake.memory.record import ChunkCorrupt, identity_of
-from longtake.memory.staging import Staged, Staging
+from longtake.memory.record import ChunkCorrupt, MemoryFromFuture, identity_of
 from longtake.memory.writer import Writer
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class ChunkMissing(LookupError):
-    """The memory holds no chunk of this number, or only its picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,7 @@ class StoreStats:
     rungs: dict[str, int] = field(default_factory=dict)  # chunks by codec, or "picture"
 
 
-class Store:
+class Store(Known):
     """The memory of one take.  Made by `Store.open`; any thread may call.
 
     One process writes to a folder; others may open it read-only and see what is durable.
@@ -83,27 +78,21 @@ class Store:
     def __init__(
         self, folder: MemoryFolder, config: MemoryConfig, clock: Callable[[], float]
     ) -> None:
-        self._folder, self._config = folder, config
-        self._catalog, self._segments = folder.catalog, folder.segments
+        super().__init__(folder)
         identity = identity_of(folder.catalog.fingerprint)
         self._archive = Archive(folder.segments, identity)
         self._encoder = Encoder(identity, folder.key_bias)
-        self._cache = RamCache(config.ram_bytes)
-        self._staging = Staging()
+        self._cache = RamCache(config.ram_bytes)  # under the lock, as the counts are
+        self._corrupt = 0
+        self._moves = 0  # rises when chunks are gone, or lie elsewhere
         self._reads = ReadPool()
-        self._lock = threading.RLock()  # of the cache, the counts and what follows
-        self._putting = threading.Lock()  # one chunk at a time comes in
-        self._queued: dict[int, QueuedChunk] = {}  # until they are durable, oldest first
-        self._notes: dict[str, str] = {}  # until they are written
-        self._infos: list[ChunkInfo] = []  # as far as they were asked for
-        self._seen = folder.catalog.generation  # to which `_infos` belongs
-        self._corrupt = self._refused = self._degraded = 0
-        self._is_closed = False
         self._desk = Desk(
             folder, self._archive, self._encoder, config, clock, self._settle, self._moved
         )
         self._writer = Writer(self._desk, config.queue_bytes, "longtake-writer")
         self._desk.on_retreat(self._writer.take_back)
+        self._intake = Intake(config, self._encoder, self._writer)
+        self._putting = threading.Lock()  # one chunk at a time comes in
 
     @classmethod
     def open(
@@ -165,11 +154,6 @@ class Store:
         return cls(files, settled, time.monotonic)
 
     @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self._folder.path
-
-    @property
     def read_only(self) -> bool:
         """Whether it was opened to be read."""
         return self._folder.read_only
@@ -214,7 +198,7 @@ class Store:
             MemoryFull: if the disk or `disk_bytes` has no room, for this chunk or an earlier one
                 that still waits.
             OSError: if the disk fails.
-            ValueError: if the chunk does not fit.
+            ValueError: if the chunk does not fit, or is of a kind that cannot be kept.
             After any of these the chunk is not in the store, and all earlier ones are.
         """
         with self._putting:
@@ -222,10 +206,12 @@ class Store:
                 newest = self._last()
                 if newest is not None and self._is_here(chunk.info, newest):
                     return True
-                _check_geometry(chunk, vectors, newest)
-            entry = self._admit(chunk, vectors)
-            if isinstance(entry, QueuedChunk):
-                with self._lock:
+                check_order(chunk.info, newest, self._catalog.next_number)
+                check_chunk(chunk, vectors, newest, self.key_bias)
+            entry = self._intake.admit(chunk, vectors)
+            with self._lock:
+                before, self._next = self._next, chunk.info.number + 1
+                if isinstance(entry, QueuedChunk):
                     self._queued[entry.info.number] = entry
             try:
                 self._writer.put(entry)
@@ -233,6 +219,7 @@ class Store:
                 with self._lock:
                     self._queued.pop(chunk.info.number, None)
                     self._infos.clear()
+                    self._next = before
                 raise
             return isinstance(entry, QueuedChunk)
 
@@ -243,12 +230,15 @@ class Store:
             ChunkMissing: if there is none of that number, or only its picture is left.
             ChunkCorrupt: if its bytes on disk have changed.
         """
+        with self._lock:
+            moves = self._moves
         found = self.find(number)
         if isinstance(found, Chunk):
             return found
         chunk = self._from_disk(found, OpenRecord.chunk)
         with self._lock:
-            self._cache.put(chunk)
+            if moves == self._moves:  # otherwise it may be gone, or stand on another rung
+                self._cache.put(chunk)
         return chunk
 
     def layer(self, number: int, index: int) -> tuple[Tensor, Tensor]:
@@ -317,20 +307,20 @@ class Store:
             Numbers int64 ``[N]`` and vectors float32 ``[L, N, W]``.  Chunks without keys are left
             out; so are damaged ones, counted in `stats().corrupt` and logged, in one line.
         """
-        rows = [row for row in self._rows(first, last) if row.codec in _WITH_KEYS]
+        rows = [row for row in self._rows(first, last) if row.codec in WITH_KEYS]
         if not rows:
             return torch.empty(0, dtype=torch.int64), torch.empty(0, 0, 0)
         layers, heads, dim = rows[0].geometry
         vectors = torch.empty(layers, len(rows), heads * dim)
         numbers: list[int] = []
-        refused: list[ChunkCorrupt] = []
+        refused: list[Exception] = []
         for row in rows:
             try:
                 vectors[:, len(numbers)] = self.vectors(row.info.number)
-            except ChunkCorrupt as error:
-                refused.append(error)
             except ChunkMissing:  # gone meanwhile
                 continue
+            except (OSError, MemoryFromFuture) as error:
+                refused.append(error)
             else:
                 numbers.append(row.info.number)
         if refused:
@@ -339,86 +329,6 @@ class Store:
                 *(len(refused), len(rows), refused[0]),
             )
         return torch.tensor(numbers, dtype=torch.int64), vectors[:, : len(numbers)]
-
-    # ---------------------------------------------------------------- what is known
-
-    def info(self, number: int) -> ChunkInfo:
-        """What is known about a chunk, also where only its picture is left.
-
-        Raises ChunkMissing.
-        """
-        return self._known(number).info
-
-    def infos(self, first: int = 0, last: int | None = None) -> list[ChunkInfo]:
-        """Chunks with first <= number < last, oldest first.
-
-        Asked again, it reads only what is new: some 200 bytes of RAM a chunk are kept for that.
-        """
-        with self._reading():
-            known = self._infos
-            behind = known[-1].number + 1 if known else 0
-            known.extend(row.info for row in self._rows(behind))
-            low = bisect_left(known, first, key=_number)
-            high = len(known) if last is None else bisect_left(known, last, key=_number)
-            return known[low:high]
-
-    def has_keys(self, number: int) -> bool:
-        """True if a chunk can be recalled; False where only its picture is left, or nothing."""
-        try:
-            return self._known(number).codec in _WITH_KEYS
-        except ChunkMissing:
-            return False
-
-    def keyed(self, first: int = 0, last: int | None = None) -> list[int]:
-        """Numbers of the chunks with keys, first <= number < last, rising."""
-        return [row.info.number for row in self._rows(first, last) if row.codec in _WITH_KEYS]
-
-    def span(self, start_s: float, end_s: float) -> tuple[int, int]:
-        """Numbers [first, last) of the chunks that touch this time; (0, 0) if none does."""
-        infos = [i for i in self.infos() if i.end_s >= start_s and i.start_s <= end_s]
-        return (infos[0].number, infos[-1].number + 1) if infos else (0, 0)
-
-    @property
-    def next_number(self) -> int:
-        """What the next new chunk is called; no number is used twice."""
-        with self._reading():
-            queued = next(reversed(self._queued), -1)
-            return max(self._catalog.next_number, queued + 1)
-
-    @property
-    def generation(self) -> int:
-        """Changes when chunks were removed, or lost their keys."""
-        with self._reading():
-            return self._catalog.generation
-
-    def rungs(self) -> dict[str, int]:
-        """Chunks by codec, from the top of the ladder down; "picture": without keys."""
-        found: dict[str, int] = {}
-        for row in self._catalog.rungs().items():
-            found[base_of(row[0])] = found.get(base_of(row[0]), 0) + row[1]
-        with self._reading():
-            for queued in self._queued.values():
-                if queued.place is None:
-                    name = base_of(queued.codec)
-                    found[name] = found.get(name, 0) + 1
-        return {name: found[name] for name in RUNGS if name in found}
-
-    def gaps(self) -> list[Gap]:
-        """Stretches of time that were seen and are not held, in time order."""
-        with self._reading():
-            return self._catalog.marks.gaps()
-
-    def refresh(self) -> bool:
-        """For a reader: True if its writer has made more durable, or changed something."""
-        with self._reading():
-            known, generation = len(self._infos), self._catalog.generation
-            if generation != self._seen:
-                self._infos.clear()
-                self._seen = generation
-                self._cache.clear()
-                return True
-            self.infos()
-            return len(self._infos) > known
 
     # ---------------------------------------------------------------- notes, kept moments
 
@@ -435,16 +345,10 @@ class Store:
                 self._writer.put(QueuedNote(key, text))
             except BaseException:
                 with self._lock:
-                    self._notes.pop(key)
+                    self._notes.pop(key, None)
                     if before is not None:
                         self._notes[key] = before
                 raise
-
-    def noted(self, key: str, default: Any = None) -> Any:
-        """What was noted under a name."""
-        with self._reading():
-            text = self._notes.get(key)
-        return self._catalog.noted(key, default) if text is None else json.loads(text)
 
     def keep(self, start_s: float, end_s: float) -> int:
         """From now on chunks that touch this time never age; how many there are.
@@ -456,8 +360,7 @@ class Store:
         with self._writing():
             pass
         self._writer.run(lambda: self._desk.mark(lambda: self._catalog.marks.keep(span)))
-        first, last = self.span(start_s, end_s)
-        return len(self.infos(first, last)) if last else 0
+        return sum(span.touches(info.start_s, info.end_s) for info in self.infos())
 
     def release(self, start_s: float, end_s: float) -> None:
         """Chunks of this time may age again.  Raises ValueError as `keep`."""
@@ -465,11 +368,6 @@ class Store:
         with self._writing():
             pass
         self._writer.run(lambda: self._desk.mark(lambda: self._catalog.marks.release(span)))
-
-    def kept(self) -> list[Span]:
-        """Stretches of time that never age, in order."""
-        with self._reading():
-            return self._catalog.marks.kept()
 
     def forget(
         self,
@@ -494,14 +392,14 @@ class Store:
             OSError: if the disk fails, or a reader keeps a log in use; call it again.
         """
         span = Span(start_s, end_s)
-        with self._putting:
-            with self._writing():
-                pass
-            self._writer.drain()
-            try:
-                return self._writer.run(lambda: self._desk.forget(span, camera, unstored))
-            finally:
-                self._reads.clear()
+        with self._writing():
+            self._moves += 1
+        try:
+            return self._writer.run(
+                lambda: self._desk.forget(span, camera, unstored, self._writer.take_out)
+            )
+        finally:
+            self._reads.clear()
 
     # ---------------------------------------------------------------- durability
 
@@ -558,8 +456,8 @@ class Store:
                 misses=self._cache.misses,
                 corrupt=self._corrupt,
                 dropped=self._folder.dropped,
-                refused=self._refused,
-                degraded=self._degraded,
+                refused=self._intake.refused,
+                degraded=self._intake.degraded,
                 aged=self._desk.ager.aged,
                 rungs=self.rungs(),
             )
@@ -580,18 +478,6 @@ class Store:
             if not (self._folder.read_only or self._folder.is_temporary):
                 self._desk.end(left)
 
-    def __len__(self) -> int:
-        with self._reading():
-            waiting = sum(one.place is None for one in self._queued.values())
-            return len(self._catalog) + waiting
-
-    def __contains__(self, number: int) -> bool:
-        try:
-            self._known(number)
-        except ChunkMissing:
-            return False
-        return True
-
     def __enter__(self) -> Self:
         return self
 
@@ -606,50 +492,11 @@ class Store:
     # ---------------------------------------------------------------- within
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock:
-            if self._is_closed:
-                raise ValueError(f"{self.folder}: this memory is closed")
-            yield
-
-    @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._reading():
             if self._folder.read_only:
                 raise io.UnsupportedOperation(f"{self.folder}: this memory is open read-only")
             yield
-
-    def _known(self, number: int) -> Row:
-        """Of a chunk wherever it is.  Raises ChunkMissing."""
-        with self._reading():
-            queued = self._queued.get(number)
-        row = self._catalog.row(number) if queued is None else queued.row
-        if row is None:
-            raise ChunkMissing(f"{self.folder}: no chunk {number} among {len(self)}")
-        return row
-
-    def _row(self, number: int) -> Row:
-        """Of a chunk with keys."""
-        row = self._known(number)
-        if row.codec not in _WITH_KEYS:
-            raise ChunkMissing(f"{self.folder}: of chunk {number} only the picture is left")
-        return row
-
-    def _rows(self, first: int = 0, last: int | None = None) -> Iterator[Row]:
-        """Of all chunks in range, oldest first, those on their way too."""
-        with self._reading():
-            queued = [one for n, one in self._queued.items() if n >= first]
-        before = queued[0].info.number if queued else last
-        if last is not None and before is not None:
-            before = min(before, last)
-        yield from self._catalog.rows(first, before)
-        for one in queued:
-            if last is None or one.info.number < last:
-                yield one.row
-
-    def _last(self) -> Row | None:
-        queued = next(reversed(self._queued.values()), None)
-        return self._catalog.last() if queued is None else queued.row
 
     def _from_disk(self, row: Row, read: Callable[[OpenRecord], T]) -> T:
         """Read a record; once more where it was moved meanwhile.  Damage is counted."""
@@ -664,15 +511,12 @@ class Store:
                 row = found
 
     def _is_here(self, info: ChunkInfo, newest: Row) -> bool:
-        """True if this very chunk was put before.  Raises ValueError if it came out of order."""
+        """True if this very chunk was put before.
+
+        Raises:
+            ValueError: if another one was, or it comes too late.
+        """
         if info.number > newest.info.number:
-            if info.number < self._catalog.next_number:
-                raise ValueError(f"cannot put {info}: that number was another chunk's, now gone")
-            if info.start_s < newest.info.start_s:
-                raise ValueError(
-                    f"cannot put {info}: it begins before chunk {newest.info.number}, at "
-                    f"{newest.info.start_s:g} s; session time only goes forward"
-                )
             return False
         try:
             row = self._known(info.number)
@@ -682,38 +526,6 @@ class Store:
             return True
         found = f"that number is {row.info}" if row else f"the newest is {newest.info.number}"
         raise ValueError(f"cannot put {info}: {found}, and a chunk is never changed or inserted")
-
-    def _admit(self, chunk: Chunk, vectors: Tensor) -> Queued:
-        """The entry for a new chunk, as back-pressure has it."""
-        codec = self._encoder.name(self._config.codec)
-        geometry = (chunk.layers, chunk.heads, chunk.dim)
-        share = 0.5 if self._config.back_pressure == "degrade" else 1.0
-        policy = self._config.back_pressure if self._config.queue_bytes else "block"
-        if policy == "block" or self._writer.has_room(chunk.nbytes, share):
-            staged = self._staging.copy(chunk, vectors)
-            return QueuedChunk(chunk.info, geometry, codec, staged=staged)
-        info = chunk.info
-        if policy == "drop":
-            with self._lock:
-                self._refused += 1
-            missing = (info.number, info.number, info.start_s, info.end_s, 1, "dropped")
-            return QueuedGap(Missing(*missing))
-        return self._degrade(self._staging.copy(chunk, vectors), chunk.info, geometry)
-
-    def _degrade(
-        self, staged: Staged, info: ChunkInfo, geometry: tuple[int, int, int]
-    ) -> QueuedChunk:
-        """A chunk encoded at once, in the first codec below the usual one that fits the queue."""
-        names = RUNGS[RUNGS.index(self._config.codec) + 1 :]
-        lower = [name for name in names if name in _CODECS] or [self._config.codec]
-        for i, name in enumerate(lower):
-            record = self._encoder.encode(staged.chunk, staged.vectors, name)
-            share = 1 - 0.5 ** (i + 2)  # 3/4, 7/8: each rung leaves room for the next
-            if self._writer.has_room(len(record), share):
-                break
-        with self._lock:
-            self._degraded += 1
-        return QueuedChunk(info, geometry, self._encoder.name(name), record=record)
 
     def _settle(self, done: Sequence[Queued]) -> None:
         """From the desk: these are durable, or will never be kept."""
@@ -732,29 +544,8 @@ class Store:
     def _moved(self, numbers: Sequence[int]) -> None:
         """From the desk: what RAM has of these is not what the disk has any more."""
         with self._lock:
+            self._moves += 1
             for number in numbers:
                 self._cache.drop(number)
             self._infos.clear()
             self._seen = self._catalog.generation
-
-
-_CODECS = ("raw", "int8", "kivi4", "kivi2")
-_WITH_KEYS = {*_CODECS, *(f"unbiased-{name}" for name in _CODECS)}
-
-
-def _check_geometry(chunk: Chunk, vectors: Tensor, newest: Row | None) -> None:
-    geometry = (chunk.layers, chunk.heads, chunk.dim)
-    if newest is not None and newest.geometry != geometry:
-        raise ValueError(
-            f"{chunk}: {geometry} layers, heads and dimension; "
-            f"this memory holds chunks of {newest.geometry}"
-        )
-    if vectors.shape != (chunk.layers, chunk.heads * chunk.dim):
-        raise ValueError(
-            f"{chunk}: search vectors {list(vectors.shape)}, "
-            f"expected [{chunk.layers}, {chunk.heads * chunk.dim}]"
-        )
-
-
-def _number(info: ChunkInfo) -> int:
-    return info.number

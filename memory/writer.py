@@ -38,7 +38,11 @@ class Desk(Protocol):
         ...
 
     def withdraw(self, entry: Any) -> None:
-        """Its owner is told that it failed: it is not kept."""
+        """It is not kept: its owner was told of the failure."""
+        ...
+
+    def spoil(self, entry: Any, error: Exception) -> None:
+        """It cannot be written, now or ever: it is not kept, and that is said."""
         ...
 
     def commit(self) -> None:
@@ -102,6 +106,7 @@ class Writer:
             while entry.may_wait and not self.has_room(entry.nbytes):
                 self._changed.wait()
                 self._raise_failure()
+                self._check_open()
             self._add(entry)
 
     def drain(self) -> None:
@@ -111,6 +116,7 @@ class Writer:
             while self._queue or self._is_busy:
                 self._changed.wait()
                 self._raise_failure()
+                self._check_open()
 
     def run(self, job: Callable[[], T]) -> T:
         """Do something on the thread, ahead of what waits; returns its result."""
@@ -123,8 +129,7 @@ class Writer:
                 future.set_exception(error)
 
         with self._changed:
-            if self._is_closing:
-                raise ValueError("this memory is closed")
+            self._check_open()
             self._jobs.append(do)
             self._start()
             self._changed.notify_all()
@@ -137,13 +142,16 @@ class Writer:
             self._nbytes += sum(entry.nbytes for entry in entries)
             self._failure = error
 
-    def wake(self) -> None:
-        """There may be something to tend."""
+    def take_out(self, is_meant: Callable[[Any], bool]) -> list[Any]:
+        """On the thread: entries that wait and are meant leave the queue."""
         with self._changed:
-            if not self._is_closing:
-                self._may_tend = True
-                self._start()
-                self._changed.notify_all()
+            out = [entry for entry in self._queue if is_meant(entry)]
+            self._queue = deque(entry for entry in self._queue if not is_meant(entry))
+            self._nbytes -= sum(entry.nbytes for entry in out)
+            if not self._queue:
+                self._failure = None
+            self._changed.notify_all()
+            return out
 
     def close(self) -> list[Any]:
         """End the thread; returns the entries that it could not write."""
@@ -163,6 +171,7 @@ class Writer:
             self._add(entry)
             while (self._queue or self._is_busy) and self._failure is None:
                 self._changed.wait()
+                self._check_open()
             if self._failure is None:
                 return
             failure, self._failure = self._failure, None
@@ -173,7 +182,12 @@ class Writer:
         self.run(lambda: self._desk.withdraw(entry))
         raise failure
 
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise ValueError("this memory is closed")
+
     def _add(self, entry: Entry) -> None:
+        self._check_open()
         if len(self._queue) > 1 and self._queue[-1].absorb(entry):  # the first may be under way
             return
         self._queue.append(entry)
@@ -189,12 +203,14 @@ class Writer:
 
     def _try_again(self) -> None:
         """Where the head of the queue failed: once more, and wait for how it goes."""
+        self._check_open()
         if self._failure is None:
             return
         self._failure, self._is_retry = None, True
         self._changed.notify_all()
         while self._is_retry and self._failure is None:
             self._changed.wait()
+            self._check_open()
         self._raise_failure()
 
     def _raise_failure(self) -> None:
@@ -204,25 +220,30 @@ class Writer:
     # ---------------------------------------------------------------- the thread
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._is_busy = False
-                self._changed.notify_all()
-                while not self._has_work():
-                    until_s = None if self._failure else self._desk.until_commit_s()
-                    if not self._changed.wait(until_s):
-                        break
-                job = self._jobs.popleft() if self._jobs else None
-                entry = self._queue[0] if self._queue and self._failure is None else None
-                if self._is_closing and job is None and (entry is None or self._failure):
-                    return
-                self._is_busy = True
-            if job is not None:
-                job()
-            elif entry is not None:
-                self._write(entry)
-            else:
-                self._rest()
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """False at the end."""
+        with self._changed:
+            self._is_busy = False
+            self._changed.notify_all()
+            while not self._has_work():
+                until_s = None if self._failure else self._desk.until_commit_s()
+                if not self._changed.wait(until_s):
+                    break
+            job = self._jobs.popleft() if self._jobs else None
+            entry = self._queue[0] if self._queue and self._failure is None else None
+            if self._is_closing and job is None and (entry is None or self._failure):
+                return False
+            self._is_busy = job is not None or entry is not None  # nobody waits for the rest
+        if job is not None:
+            job()
+        elif entry is not None:
+            self._write(entry)
+        else:
+            self._rest()
+        return True
 
     def _has_work(self) -> bool:
         if self._jobs or self._is_closing:
@@ -232,13 +253,17 @@ class Writer:
     def _write(self, entry: Any) -> None:
         try:
             self._desk.write(entry)
-        except Exception as error:
+        except OSError as error:
             with self._changed:
                 self._failure = error
             return
+        except Exception as error:
+            self._desk.spoil(entry, error)
         with self._changed:
             self._queue.popleft()
             self._nbytes -= entry.nbytes
+            self._is_retry = False
+            self._changed.notify_all()
         if self._desk.is_commit_due():
             self._commit()
 
@@ -250,6 +275,7 @@ class Writer:
             if self._queue or self._failure is not None:
                 return
             self._may_tend = self._is_retry = False
+            self._changed.notify_all()
         if self._desk.tend():
             with self._changed:
                 self._may_tend = True

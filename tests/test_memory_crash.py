@@ -117,7 +117,7 @@ def ages_and_is_killed(folder: Path, seed: int) -> None:
         assert store.stats().corrupt == 0
         named = {row.place.segment for row in store._catalog.rows() if row.place}
         there = {int(path.stem) for path in segment_files(folder)}
-        assert there == named | ({store._segments.current} - {None})
+        assert there == named | ({store._folder.segments.current} - {None})
 
 
 @pytest.mark.parametrize("seed", [1, 2])

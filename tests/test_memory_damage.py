@@ -21,9 +21,10 @@ from longtake.memory import files
 from longtake.memory.chunk import Chunk
 from longtake.memory.config import MemoryConfig
 from longtake.memory.files import MemoryDamaged, MemoryFull
+from longtake.memory.known import ChunkMissing
 from longtake.memory.record import ChunkCorrupt, Header, MemoryFromFuture, parse_header
 from longtake.memory.segments import read_head
-from longtake.memory.store import ChunkMissing, Store
+from longtake.memory.store import Store
 from tests.chunks import MODEL, assert_same, make_chunk, put, same_bits, segment_files, vectors_of
 
 NO_CACHE = MemoryConfig(ram_bytes=0, queue_bytes=0)

@@ -94,7 +94,7 @@ def test_lossy_chunks_come_as_the_archive_decodes_them(
     with Fetch(shelf, pool, [range(4)] * 2) as fetch:
         for layer in range(2):
             for number, found in enumerate(fetch.layer(layer)):
-                keys, values = shelf.archive.layer(shelf.rows[number], layer)
+                keys, values = shelf.archive.open(shelf.rows[number]).layer(layer)
                 assert found is not None
                 assert same_bits(found.keys, keys) and same_bits(found.values, values)
 

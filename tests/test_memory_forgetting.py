@@ -15,7 +15,8 @@ import torch
 from longtake.memory import files
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
-from longtake.memory.store import ChunkMissing, Store
+from longtake.memory.known import ChunkMissing
+from longtake.memory.store import Store
 from tests.chunks import MODEL, assert_same, segment_files
 
 CANARY = 1.2345678e-5  # its four bytes are searched for in every file
@@ -107,7 +108,7 @@ def test_what_waits_in_the_queue_is_forgotten_too(tmp_path: Path) -> None:
         for number in range(6):
             store.put(secret(number), summarize(secret(number).keys))
         assert store.forget(2.0, 99.0).numbers == (2, 3, 4, 5)
-        assert store.stats().queued == 0
+        assert [info.number for info in store.infos()] == [0, 1]
         assert store.next_number == 6
         with pytest.raises(ValueError, match="another chunk's, now gone"):
             store.put(secret(5), summarize(secret(5).keys))

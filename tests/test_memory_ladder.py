@@ -16,8 +16,9 @@ from longtake.memory import files
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
 from longtake.memory.files import MemoryFull
+from longtake.memory.known import ChunkMissing
 from longtake.memory.ladder import RUNGS, Ladder, level_of
-from longtake.memory.store import ChunkMissing, Store
+from longtake.memory.store import Store
 from tests.chunks import MODEL, assert_same, segment_files
 
 SHAPE = (2, 2, 64, 16)  # layers, heads, tokens, dimension
@@ -315,7 +316,7 @@ def test_a_crash_at_any_step_of_ageing_costs_nothing(
                     check(store, number)
             named = {row.place.segment for row in store._catalog.rows() if row.place}
             there = {int(path.stem) for path in segment_files(copy)}
-            assert there <= named | {store._segments.current}
+            assert there <= named | {store._folder.segments.current}
             put(store, 12)
         with Store.open(copy, **MODEL, config=ageing) as store:  # and it goes on
             settle(store)
@@ -356,7 +357,7 @@ def test_a_damaged_chunk_is_moved_as_it_is(tmp_path: Path) -> None:
     with Store.open(tmp_path, **MODEL, config=small(ladder="int8@0.5s")) as store:
         settle(store)
         assert store.rungs()["int8"] >= 6
-        with pytest.raises(OSError, match="chunk 2 .* is damaged"):
+        with pytest.raises(OSError, match=r"chunk 2 .* is damaged"):
             store.read(2)
         for number in (0, 1, 3, 4):
             check(store, number, ERRORS["int8"])

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
-from longtake.memory.store import ChunkMissing, Store
+from longtake.memory.known import ChunkMissing
+from longtake.memory.store import Store
 from tests.chunks import MODEL
 
 LAYERS, HEADS, DIM = 2, 2, 8

@@ -21,8 +21,9 @@ from longtake.memory.catalog import WrongModel
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
 from longtake.memory.files import MemoryFull, MemoryInUse, MemoryMissing, MemoryUnlockable
+from longtake.memory.known import ChunkMissing
 from longtake.memory.segments import read_head
-from longtake.memory.store import ChunkMissing, Store
+from longtake.memory.store import Store
 from tests.chunks import (
     DTYPES,
     MODEL,
@@ -506,7 +507,7 @@ def test_a_file_system_without_locks_is_refused(
     before = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as without:
         without.setattr(fcntl, "flock", refuse)
-        with pytest.raises(MemoryUnlockable, match="has no locks .*choose a folder"):
+        with pytest.raises(MemoryUnlockable, match=r"has no locks .*choose a folder"):
             Store.open(tmp_path, **MODEL)
     assert len(os.listdir("/proc/self/fd")) == before
     with Store.open(tmp_path, **MODEL) as store:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from longtake.memory import files
+from longtake.memory.archive import OpenRecord
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
 from longtake.memory.known import ChunkMissing
@@ -229,3 +231,80 @@ def test_a_disk_that_fails_says_so_and_forgetting_can_be_repeated(
         assert holding(tmp_path, BYTES)
         store.forget(0.0, 99.0)
         assert holding(tmp_path, BYTES) == []
+
+
+def test_forgetting_all_that_a_growing_segment_holds_leaves_no_orphan(tmp_path: Path) -> None:
+    for _ in range(3):
+        with Store.open(tmp_path, **MODEL, config=small()) as store:
+            first = store.next_number
+            put(store, *(secret(number) for number in range(first, first + 2)))
+            assert store.forget(0.0, 999.0).chunks == 2
+            put(store, *(secret(number) for number in range(first + 2, first + 4)))
+            store.forget(0.0, 999.0)
+    assert segment_files(tmp_path) == []
+    with Store.open(tmp_path, **MODEL) as store:
+        assert (len(store), store.next_number) == (0, 12)
+
+
+def test_a_full_memory_can_forget_and_goes_on(tmp_path: Path) -> None:
+    config = small(disk_bytes=400_000, ladder="none")
+    with Store.open(tmp_path, **MODEL, config=config) as store:
+        put(store, *(secret(number) for number in range(10)))
+        with pytest.raises(OSError):
+            put(store, *(secret(number) for number in range(10, 200)))
+        assert store.stats().queued > 50
+        assert store.forget(0.0, 5.0).chunks == 6
+        assert store.forget(0.0, 999.0).chunks > 100  # those that wait too
+        assert len(store) == store.stats().queued == 0
+        assert holding(tmp_path, BYTES) == []
+        put(store, plain(store.next_number))
+        store.sync()
+
+
+def test_a_read_under_way_does_not_bring_it_back_to_ram(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(tmp_path, **MODEL, config=small(ladder="none")) as store:
+        put(store, *(secret(number) for number in range(4)))
+    with Store.open(tmp_path, **MODEL) as store:
+        real, is_first = OpenRecord.chunk, [True]
+
+        def read_and_forget(self: OpenRecord) -> Chunk:
+            found = real(self)
+            if is_first[0]:
+                is_first[0] = False
+                store.forget(1.0, 1.2)
+            return found
+
+        monkeypatch.setattr(OpenRecord, "chunk", read_and_forget)
+        store.read(1)
+        with pytest.raises(ChunkMissing):
+            store.read(1)
+        assert store.stats().ram_bytes == 0
+
+
+def test_a_reader_in_the_way_is_told_of_and_holds_nobody_else_up(tmp_path: Path) -> None:
+    with Store.open(tmp_path, **MODEL, config=small()) as store:
+        put(store, *(secret(number, "canary of a camera") for number in range(4)))
+        store.sync()
+        reader = sqlite3.connect(f"file:{tmp_path / 'catalog.sqlite'}?mode=ro", uri=True)
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM chunks").fetchall()
+        is_told: list[BaseException] = []
+
+        def forget() -> None:
+            try:
+                store.forget(1.0, 1.2)
+            except OSError as error:
+                is_told.append(error)
+
+        forgetting = threading.Thread(target=forget)
+        forgetting.start()
+        for _ in range(20):  # answered while the log is waited for
+            store.info(0)
+            store.noted("nothing")
+        forgetting.join()
+        assert "close the reader, then forget again" in str(is_told[0])
+        assert 1 not in store
+        reader.close()
+        store.forget(1.0, 1.2)

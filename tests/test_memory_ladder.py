@@ -6,13 +6,14 @@ import math
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from longtake.memory import files
+from longtake.memory import ageing, files
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
 from longtake.memory.files import MemoryFull
@@ -361,3 +362,116 @@ def test_a_damaged_chunk_is_moved_as_it_is(tmp_path: Path) -> None:
             store.read(2)
         for number in (0, 1, 3, 4):
             check(store, number, ERRORS["int8"])
+
+
+def test_a_chunk_that_cannot_be_read_stays_where_it_is_and_others_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector: reading it fails, and later does not."""
+    with Store.open(tmp_path, **MODEL, config=small(ladder="none")) as store:
+        put(store, *range(12))
+        row = store._catalog.row(5)
+    assert row is not None and row.place is not None
+    bad, read_into = row.place, files.read_into
+
+    def read(fd: int, buffer: memoryview, offset: int) -> None:
+        is_there = os.readlink(f"/proc/self/fd/{fd}").endswith(f"{bad.segment:06d}.kvseg")
+        if is_there and offset < bad.end and bad.offset < offset + len(buffer):
+            raise OSError(5, "Input/output error")
+        read_into(fd, buffer, offset)
+
+    config = small(ladder="int8@1s,kivi2@2s", disk_bytes=1 << 30)
+    with Store.open(tmp_path, **MODEL, config=config) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr(files, "read_into", read)
+            assert settle(store) == {"raw": 1, "kivi2": 7, "int8": 4} or store.rungs()["raw"] <= 5
+            assert store._catalog.row(5) == row
+            numbers, _ = store.all_vectors()
+            assert numbers.tolist() == [n for n in range(12) if n != 5]
+            put(store, 12)
+        assert_same(store.read(5), smooth(5))
+        for number in range(13):
+            check(store, number)
+
+
+def test_a_missing_segment_is_left_alone_until_it_is_back(tmp_path: Path) -> None:
+    with Store.open(tmp_path, **MODEL, config=small(ladder="none")) as store:
+        put(store, *range(12))
+    first = segment_files(tmp_path)[0]
+    away = first.rename(tmp_path / "away")
+    with Store.open(tmp_path, **MODEL, config=small(ladder="int8@1s")) as store:
+        settle(store)
+        assert store.rungs()["raw"] >= 4
+    away.rename(first)
+    with Store.open(tmp_path, **MODEL, config=small(ladder="none")) as store:
+        for number in range(4):
+            assert_same(store.read(number), smooth(number))
+
+
+def test_kept_and_degraded_chunks_in_one_segment_come_to_rest(tmp_path: Path) -> None:
+    """What is kept stands higher than what may age: nothing is written anew for ever."""
+    config = small(ladder="int8@2s", commit_s=0, queue_bytes=0)
+    with Store.open(tmp_path, **MODEL, config=replace(config, ladder="none")) as store:
+        put(store, 0)
+    with Store.open(
+        tmp_path, **MODEL, config=replace(config, codec="kivi2", ladder="none")
+    ) as store:
+        put(store, *range(1, 9))
+        store.keep(0.0, 0.2)
+        store.keep(3.0, 3.2)
+        store.keep(3.1, 4.2)  # chunks that several spans touch
+    with Store.open(tmp_path, **MODEL, config=config) as store:
+        put(store, *range(9, 20))
+        first = settle(store)
+        begun = store._folder.segments._next
+        assert settle(store) == first
+        assert store._folder.segments._next == begun
+        assert_same(store.read(0), smooth(0))
+
+
+def test_kept_pictures_do_not_keep_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ageing, "PICTURES_AT_ONCE", 2)
+    with Store.open(tmp_path, **MODEL, config=small(ladder="picture@1s")) as store:
+        put(store, *range(20))
+        settle(store)
+        store.keep(0.0, 3.2)
+    with Store.open(tmp_path, **MODEL, config=small(ladder="picture@1s,gone@2s")) as store:
+        put(store, 20)
+        settle(store)
+        held = [info.number for info in store.infos()]
+        assert held[:4] == [0, 1, 2, 3] and held[4] > 12
+
+
+def test_a_bias_goes_with_the_records_that_need_it(tmp_path: Path) -> None:
+    """Kept chunks are moved as they are; later the bias is another, or not known any more."""
+    bias = torch.linspace(-500, 500, SHAPE[0] * SHAPE[1] * SHAPE[3]).view(SHAPE[0], -1)
+
+    def biased(number: int) -> Chunk:
+        plain = smooth(number)
+        keys = plain.keys + bias.view(SHAPE[0], SHAPE[1], 1, SHAPE[3])
+        return Chunk(plain.info, keys, plain.values, plain.positions)
+
+    config = small(codec="int8", ladder="none")
+    with Store.open(tmp_path, **MODEL, config=config, key_bias=bias) as store:
+        for number in range(30):
+            store.put(biased(number), summarize(biased(number).keys))
+        store.keep(0.0, 1.2)
+        assert store.rungs() == {"int8": 30}
+    for key_bias in (None, bias * 3):
+        ageing_too = small(codec="int8", ladder="kivi4@5s")
+        with Store.open(tmp_path, **MODEL, config=ageing_too, key_bias=key_bias) as store:
+            settle(store)
+    with Store.open_as_found(tmp_path, config=small(ladder="none")) as store:
+        assert store.rungs()["kivi4"] >= 10
+        for number in range(30):
+            found = store.read(number)
+            worst = ERRORS["int8"] if number < 2 else ERRORS["kivi4"]
+            assert (found.keys - biased(number).keys).abs().max() <= worst + 0.01
+
+
+def test_a_temporary_memory_ages_too() -> None:
+    with Store.open(None, **MODEL, config=small(ladder="int8@3s,gone@20s")) as store:
+        put(store, *range(60))
+        assert set(settle(store)) == {"raw", "int8"}
+        assert store.infos()[0].number > 30
+        check(store, 45)

@@ -13,8 +13,12 @@ import pytest
 import torch
 
 from longtake.memory import files, staging
+from longtake.memory.ageing import Ager
+from longtake.memory.album import Album
+from longtake.memory.catalog import Catalog
 from longtake.memory.chunk import Chunk
 from longtake.memory.config import MemoryConfig
+from longtake.memory.encoding import Encoder
 from longtake.memory.files import MemoryFull
 from longtake.memory.store import Store
 from tests.chunks import (
@@ -352,3 +356,163 @@ def test_many_threads_never_hold_more_than_one_writer(tmp_path: Path) -> None:
     for store in stores:
         store.close()
     assert threading.active_count() == before
+
+
+# ------------------------------------------------------------------ whatever else goes wrong
+
+
+def test_a_chunk_that_no_codec_takes_is_refused_at_once(tmp_path: Path) -> None:
+    plain = make_chunk(0)
+    eight_bits = Chunk(
+        plain.info,
+        torch.zeros(2, 2, 5, 4, dtype=torch.float8_e4m3fn),
+        torch.zeros(2, 2, 5, 4, dtype=torch.float8_e4m3fn),
+        plain.positions,
+    )
+    with Store.open(tmp_path, **MODEL, key_bias=torch.zeros(2, 8)) as store:
+        with pytest.raises(ValueError, match="chunks are kept as"):
+            store.put(eight_bits, vectors_of(plain))
+        with pytest.raises(ValueError, match="more than 65535 bytes"):
+            give(store, 0, camera="x" * 70_000)
+        with pytest.raises(ValueError, match=r"keys' bias is \[2, 8\], not \[3, 8\]"):
+            give(store, 0, layers=3)
+        put(store, 0)
+
+
+def test_an_entry_that_cannot_be_written_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    encode = Encoder.encode
+
+    def fail_once(self: Encoder, chunk: Chunk, *rest: Any) -> bytearray:
+        if chunk.info.number == 1:
+            raise RuntimeError("a mistake of ours")
+        return encode(self, chunk, *rest)
+
+    monkeypatch.setattr(Encoder, "encode", fail_once)
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, 0, 1, 2)
+        assert [info.number for info in store.infos()] == [0, 2]
+        store.sync()
+        (gap,) = store.gaps()
+        assert (gap.start_s, gap.chunks) == (pytest.approx(1.1), 1)
+    assert "cannot be kept: a mistake of ours" in caplog.text
+
+
+def test_after_closing_nothing_is_taken_in(tmp_path: Path, disk: Disk) -> None:
+    store = Store.open(tmp_path, **MODEL, config=MemoryConfig(queue_bytes=CHUNK))
+    put(store, 0)
+    disk.hold()
+    give(store, 1)
+    refused: list[BaseException] = []
+
+    def wait_for_room() -> None:
+        try:
+            give(store, 2)
+        except ValueError as error:
+            refused.append(error)
+
+    waiting = threading.Thread(target=wait_for_room)
+    waiting.start()
+    time.sleep(0.1)
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    time.sleep(0.1)
+    disk.let_go()
+    closing.join(SOON_S)
+    waiting.join(SOON_S)
+    assert not closing.is_alive() and not waiting.is_alive()
+    with pytest.raises(ValueError, match="closed"):
+        give(store, 3)
+    with reopened(tmp_path) as again:
+        assert len(again) == (2 if refused else 3)  # whoever was told that it is in finds it
+
+
+def test_a_gap_is_counted_once_also_after_a_failed_sync(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    config = MemoryConfig(queue_bytes=CHUNK, back_pressure="drop", commit_s=1000)
+    with Store.open(tmp_path, **MODEL, config=config) as store:
+        put(store, 0)
+        disk.hold()
+        assert [give(store, number)[1] for number in (1, 2)] == [True, False]
+        assert store.next_number == 3
+        disk.let_go()
+        store.drain()
+        with monkeypatch.context() as broken:
+            broken.setattr(files, "sync_data", fail)
+            with pytest.raises(OSError):
+                store.sync()
+        store.sync()
+        assert [gap.chunks for gap in store.gaps()] == [1]
+
+
+def test_a_note_that_fails_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Catalog) -> None:
+        raise MemoryFull("no room for the row")
+
+    config = MemoryConfig(queue_bytes=0, commit_s=0)
+    with Store.open(tmp_path, **MODEL, config=config) as store:
+        store.note("state", 1)
+        with monkeypatch.context() as broken:
+            broken.setattr(Catalog, "commit", fail)
+            with pytest.raises(MemoryFull):
+                store.note("state", 2)
+        assert store.noted("state") == 1
+    with Store.open(tmp_path, **MODEL) as store:
+        assert store.noted("state") == 1
+
+
+def test_pictures_that_find_no_room_keep_no_chunk_from_being_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Album) -> None:
+        raise MemoryFull("album.sqlite: the disk is full")
+
+    with Store.open(tmp_path, **MODEL) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr(Album, "commit", fail)
+            for number in range(3):
+                put(store, number)
+                store.album.put_jpeg(number, b"picture")
+                store.sync()
+            assert store.stats().durable == 3
+            assert caplog.text.count("the newest pictures wait") == 1
+        store.note("more", 1)
+    with Store.open(tmp_path, **MODEL) as store:
+        assert store.album.jpeg(2) == b"picture"
+
+
+def test_writing_does_not_wait_for_old_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ageing that never ends, and ageing that fails in ways that nobody thought of."""
+    stepped = threading.Event()
+
+    def endless(self: Ager, now_s: float) -> bool:
+        stepped.set()
+        time.sleep(0.01)
+        return True
+
+    with Store.open(tmp_path / "endless", **MODEL) as store:
+        monkeypatch.setattr(Ager, "step", endless)
+        put(store, 0)
+        assert stepped.wait(SOON_S)
+        put(store, 1, 2)
+        store.sync()
+        assert store.forget(1.0, 2.0).chunks == 1
+        assert store.keep(2.0, 3.0) == 1
+
+    def broken(self: Ager, now_s: float) -> bool:
+        raise RuntimeError("no memory for a tensor")
+
+    with Store.open(tmp_path / "broken", **MODEL) as store:
+        monkeypatch.setattr(Ager, "step", broken)
+        put(store, 0, 1)
+        store.sync()
+        put(store, 2)
+        store.sync()
+        assert store.stats().durable == 3

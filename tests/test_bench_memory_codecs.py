@@ -25,9 +25,9 @@ def value(rows: list[Row], name: str, unit: str) -> float:
 
 
 def test_raw_bytes_are_those_that_rekv_states(found: list[Row]) -> None:
-    per_hour = value(found, "LLaVA-OneVision-7B, raw: KV", "GiB/h")
+    per_hour = value(found, "LLaVA-OneVision-7B, raw: KV of an hour", "GiB/h")
     assert per_hour == pytest.approx(18.8, abs=0.05)
-    assert value(found, "LLaVA-OneVision-7B, raw: KV", "B/token") == 57_344
+    assert value(found, "LLaVA-OneVision-7B, raw: KV of a token", "B/token") == 57_344
     assert value(found, "Qwen2.5-VL-7B at 2 fps makes", "MB/s") == pytest.approx(14.68, abs=0.005)
 
 
@@ -42,7 +42,7 @@ def test_every_result_has_a_name_of_its_own(found: list[Row]) -> None:
 def test_fewer_bits_are_more_error_and_fewer_bytes(found: list[Row], keys: str) -> None:
     names = ("raw", *LOSSY)
     errors = [value(found, f"{keys}, {name}: rms error", "logit") for name in names]
-    sizes = [value(found, f"LLaVA-OneVision-7B, {name}: KV", "GiB/h") for name in names]
+    sizes = [value(found, f"LLaVA-OneVision-7B, {name}: KV of an hour", "GiB/h") for name in names]
     assert errors[0] == 0
     assert errors == sorted(errors)
     assert sizes == sorted(sizes, reverse=True)

@@ -69,8 +69,8 @@ def _bytes() -> list[Row]:
             nbytes = len(make_codec(name).encode(*layer.chunks[0]))
             per_token = nbytes * shape.layers / shape.layer.tokens
             per_hour = shape.rate(nbytes) * 3600 / GIB
-            for value, unit in ((per_token, "B/token"), (per_hour, "GiB/h")):
-                title = f"{shape.name}, {name}: KV"
+            for value, unit, what in ((per_token, "B/token", "token"), (per_hour, "GiB/h", "hour")):
+                title = f"{shape.name}, {name}: KV of a{'n' * (what == 'hour')} {what}"
                 plain = raw.setdefault(unit, Row(title, value, unit))
                 found.append(plain if name == "raw" else compared(title, value, unit, plain))
     return [REKV, *found]

@@ -23,7 +23,7 @@ from longtake.memory.catalog import fields_of
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.store import Store
 
-_MINUTES = 2.0
+MINUTES = 2.0
 
 
 def rows(model: Model, repeats: int, chunks: int, say: Say) -> list[Row]:
@@ -39,8 +39,8 @@ def _ingest(model: Model, repeats: int, say: Say) -> list[Row]:
     """The same stream with a memory on disk, and with one that forgets at once."""
     with TemporaryDirectory(prefix="longtake-bench-") as home, model.engine() as engine:
         clip = Path(home) / "clip.mp4"
-        frames = round(_MINUTES * 60 * engine.adapter.recipe.fps)
-        draw(clip, _MINUTES, engine.adapter.recipe.fps, say)
+        frames = round(MINUTES * 60 * engine.adapter.recipe.fps)
+        draw(clip, MINUTES, engine.adapter.recipe.fps, say)
         count = [0]
 
         def see(keeps: bool) -> float:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from longtake.memory.album import Album as Album
     from longtake.memory.base import ChunkStore as ChunkStore
     from longtake.memory.base import Index as Index
-    from longtake.memory.catalog import WrongModel as WrongModel
     from longtake.memory.chunk import Chunk as Chunk
     from longtake.memory.chunk import ChunkInfo as ChunkInfo
     from longtake.memory.chunk import summarize as summarize
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from longtake.memory.marks import Span as Span
     from longtake.memory.record import ChunkCorrupt as ChunkCorrupt
     from longtake.memory.record import MemoryFromFuture as MemoryFromFuture
+    from longtake.memory.signature import WrongModel as WrongModel
     from longtake.memory.store import Store as Store
     from longtake.memory.store import StoreStats as StoreStats
 
@@ -66,7 +66,7 @@ _HOMES = {
     "MemoryMissing": "files",
     "Store": "store",
     "StoreStats": "store",
-    "WrongModel": "catalog",
+    "WrongModel": "signature",
     "make_index": "index",
     "summarize": "chunk",
 }

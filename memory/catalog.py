@@ -16,35 +16,17 @@ from typing import Any
 
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import Database
-from longtake.memory.files import MemoryMissing
 from longtake.memory.ladder import PICTURE
-from longtake.memory.marks import SCHEMA as MARKS
 from longtake.memory.marks import Marks, Missing, Span, add_gap
-from longtake.memory.record import MemoryFromFuture
 from longtake.memory.segments import Place
+from longtake.memory.signature import read_signature, sign
 
-FORMAT = 2  # 1: without codecs, kept spans and gaps
-_SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS take (
-        id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER, model TEXT, fingerprint TEXT)""",
-    """CREATE TABLE IF NOT EXISTS chunks (
-        number INTEGER PRIMARY KEY, start_s REAL, end_s REAL, camera TEXT, wall_s REAL,
-        tokens INTEGER, layers INTEGER, heads INTEGER, dim INTEGER,
-        segment INTEGER, offset INTEGER, nbytes INTEGER, codec TEXT DEFAULT 'raw')""",
-    "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT)",
-    *MARKS,
-)
-_BY_SEGMENT = "CREATE INDEX IF NOT EXISTS chunks_by_segment ON chunks (segment, offset)"
 _COLUMNS = (
     "number, start_s, end_s, camera, wall_s, tokens, layers, heads, dim, segment, offset, nbytes"
 )
 _AT_ONCE = 1000  # rows read together
 _NEXT, _GENERATION = "next_number", "generation"  # notes of the catalog's own
 _INTENT = "intent"
-
-
-class WrongModel(ValueError):
-    """The memory was written by another model: its keys mean nothing to this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +68,6 @@ class Catalog:
         MemoryMissing: if it is to be read and nobody has signed it yet.
     """
 
-    model: str
-    fingerprint: str
-
     def __init__(
         self,
         path: Path,
@@ -109,7 +88,12 @@ class Catalog:
         self._columns = f"{_COLUMNS}, codec"
         self._db = Database(path, read_only=read_only, synchronous="FULL" if durable else "OFF")
         try:
-            self._open(model, fingerprint)
+            signed = read_signature(self._db, model, fingerprint) if read_only else None
+            signed = signed or sign(self._db, model, fingerprint)
+            self.model, self.fingerprint = signed.model, signed.fingerprint
+            self._has_codec = signed.has_codec
+            if not self._has_codec:
+                self._columns = f"{_COLUMNS}, 'raw'"
             self.marks = Marks(self._db)
             self._count = self._count_rows()
             self._next = max(self._noted_next(), self._last_number() + 1)
@@ -427,62 +411,6 @@ class Catalog:
 
     def _noted_next(self) -> int:
         return int(self.noted(_NEXT, 0))
-
-    def _open(self, model: str | None, fingerprint: str | None) -> None:
-        if self._read_only:
-            tables = self._db.select("SELECT 1 FROM sqlite_master WHERE name = 'take'")
-            if not tables or not self._is_signed(model, fingerprint):
-                raise MemoryMissing(f"{self._path.parent}: no memory here yet")
-        else:
-            self._sign(model, fingerprint)
-        columns = self._db.select("SELECT name FROM pragma_table_info('chunks')")
-        self._has_codec = ("codec",) in columns
-        if not self._has_codec:
-            self._columns = f"{_COLUMNS}, 'raw'"
-
-    def _sign(self, model: str | None, fingerprint: str | None) -> None:
-        with self._db.change() as change:  # a refusal leaves the file as it was
-            for statement in _SCHEMA:
-                change.execute(statement)
-            if not self._is_signed(model, fingerprint, change):
-                if model is None or fingerprint is None:
-                    raise MemoryMissing(f"{self._path.parent}: no memory here yet")
-                self.model, self.fingerprint = model, fingerprint
-                signature = (FORMAT, model, fingerprint)
-                change.execute("INSERT INTO take VALUES (1, ?, ?, ?)", signature)
-            columns = change.execute("SELECT name FROM pragma_table_info('chunks')").fetchall()
-            if ("codec",) not in columns:
-                change.execute("ALTER TABLE chunks ADD COLUMN codec TEXT DEFAULT 'raw'")
-                change.execute("UPDATE take SET format = ?", (FORMAT,))
-            change.execute(_BY_SEGMENT)
-
-    def _is_signed(
-        self, model: str | None, fingerprint: str | None, within: sqlite3.Connection | None = None
-    ) -> bool:
-        """False for a new catalog.  Raises if another model or a newer format signed it."""
-        query = "SELECT format, model, fingerprint FROM take"
-        rows = self._db.select(query) if within is None else within.execute(query).fetchall()
-        if not rows:
-            return False
-        version, its_model, its_fingerprint = rows[0]
-        folder = self._path.parent
-        if version > FORMAT:
-            raise MemoryFromFuture(
-                f"{folder} has format {version}, this longtake reads up to {FORMAT}; "
-                "upgrade longtake, or choose another folder"
-            )
-        # the same weights may go by several names
-        if fingerprint is not None and its_fingerprint != fingerprint:
-            was = f"by model {its_model!r}, this is {model!r}"
-            if its_model == model:
-                was = f"by other weights or settings of model {model!r}"
-            raise WrongModel(
-                f"{folder} was written {was} (fingerprint {its_fingerprint[:12]}, this is "
-                f"{fingerprint[:12]}); choose another memory folder, or the --model {its_model} "
-                "that it was made with"
-            )
-        self.model, self.fingerprint = its_model, its_fingerprint
-        return True
 
 
 _INSERT = f"INSERT INTO chunks ({_COLUMNS}, codec) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"

@@ -178,7 +178,8 @@ class Desk:
             now_s = self._now_s()
             return now_s is not None and self.ager.step(now_s)
         except Exception as error:  # whatever it is, writing goes on
-            self.ager.leave()
+            if not isinstance(error, OSError):  # it would go wrong again
+                self.ager.leave()
             _log.warning("%s: old chunks stay as they are for now: %s", self._folder.path, error)
             return False
 

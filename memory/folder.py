@@ -19,7 +19,7 @@ from longtake.memory import files
 from longtake.memory.album import Album
 from longtake.memory.catalog import Catalog
 from longtake.memory.config import MemoryConfig
-from longtake.memory.files import MemoryDamaged, MemoryMissing, WriterLock
+from longtake.memory.files import MemoryDamaged, MemoryFull, MemoryMissing, WriterLock
 from longtake.memory.intent import Intent
 from longtake.memory.segment_head import Head, encode_head
 from longtake.memory.segments import Place, SegmentLog, read_head, segment_path, segment_size
@@ -115,7 +115,7 @@ class MemoryFolder:
             self._is_album_failing = False
         except OSError as error:  # pictures never keep chunks from being durable
             self.album.bound()
-            if not self._is_album_failing:
+            if not self._is_album_failing and not isinstance(error, MemoryFull):
                 _log.warning("%s: the newest pictures wait: %s", self.path, error)
             self._is_album_failing = True
 

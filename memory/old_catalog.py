@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from longtake.memory.catalog import FORMAT, Row
+from longtake.memory.catalog import Row
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.intent import Intent
 from longtake.memory.ladder import PICTURE
 from longtake.memory.marks import REASONS, Missing, Span
 from longtake.memory.record import MemoryFromFuture
 from longtake.memory.salvage import Value, salvaged
+from longtake.memory.signature import FORMAT
 
 INTENT, NEXT = "intent", "next_number"  # notes of the catalog's own
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from longtake.memory import files
 from longtake.memory.album import Album
-from longtake.memory.catalog import Catalog, Row, WrongModel
+from longtake.memory.catalog import Catalog, Row
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import connect
 from longtake.memory.files import MemoryDamaged, WriterLock
@@ -26,6 +26,7 @@ from longtake.memory.record import ChunkCorrupt, Header, identity_of
 from longtake.memory.salvage import salvaged
 from longtake.memory.scan import Found, scan_segment
 from longtake.memory.segments import Place, read_head, segment_numbers, segment_path, segment_size
+from longtake.memory.signature import WrongModel
 from longtake.memory.survey import ALBUM, CATALOG, OWN_NOTES, SEGMENTS
 from longtake.memory.verify import Damaged, Progress, nobody, require_memory, state_of
 

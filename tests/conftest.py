@@ -6,9 +6,11 @@ were copied away from the checkout, the installed `longtake` is tested instead.
 """
 
 import importlib.util
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,13 @@ def no_settings_of_the_developer(
     for name in [n for n in os.environ if n.startswith("LONGTAKE_") and n != "LONGTAKE_MEDIA"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """The command line decides what is logged; the next test hears everything again."""
+    logger = logging.getLogger("longtake")
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers

@@ -87,7 +87,7 @@ def test_the_bound_on_a_device_is_kept_while_growing(
     bound = 150 * row + 5
     index = ChunkIndex(ExactSearch(), 2, 3, "cpu", bound)
     rows = torch.randn(2, 400, 3)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="longtake"):
         for n in range(0, 150 - at_once, at_once):
             index.extend(range(n, n + at_once), rows[:, n : n + at_once])
             assert index.nbytes <= bound

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from longtake import cli
-from longtake.memory import catalog, files, folder, ladder, segments
+from longtake.memory import catalog, files, folder, ladder, segments, signature
 from longtake.memory import survey as surveying
 from longtake.memory.config import MemoryConfig
 from longtake.memory.store import Store
@@ -354,7 +354,7 @@ def test_a_look_never_keeps_a_writer_out(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_names_that_stand_twice_are_the_same() -> None:
     assert (surveying.CATALOG, surveying.ALBUM) == (folder.CATALOG, folder._ALBUM)
-    assert (surveying.SEGMENTS, surveying.FORMAT) == (folder._SEGMENTS, catalog.FORMAT)
+    assert (surveying.SEGMENTS, surveying.FORMAT) == (folder._SEGMENTS, signature.FORMAT)
     assert (surveying.PICTURE, surveying.OWN_NOTES) == (
         ladder.PICTURE,
         {catalog._NEXT, catalog._GENERATION, catalog._INTENT},

@@ -184,6 +184,7 @@ def test_a_budget_is_kept_and_what_is_kept_is_spread_over_the_whole_time(tmp_pat
                 if len(rungs) > 2:  # three rungs at once only around the growing segment
                     names = list(rungs)
                     assert names[0] == "raw" and rungs["raw"] <= 8, rungs
+        settle(store)  # nothing moves while it is looked at
         assert store.stats().aged > 300
         found = store.infos()
         assert found[-1].number == 299

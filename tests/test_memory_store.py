@@ -17,12 +17,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtake.memory.catalog import WrongModel
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
 from longtake.memory.config import MemoryConfig
 from longtake.memory.files import MemoryFull, MemoryInUse, MemoryMissing, MemoryUnlockable
 from longtake.memory.known import ChunkMissing
 from longtake.memory.segments import read_head
+from longtake.memory.signature import WrongModel
 from longtake.memory.store import Store
 from tests.chunks import (
     DTYPES,

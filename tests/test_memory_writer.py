@@ -470,7 +470,7 @@ def test_pictures_that_find_no_room_keep_no_chunk_from_being_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(self: Album) -> None:
-        raise MemoryFull("album.sqlite: the disk is full")
+        raise OSError(errno.EIO, "Input/output error")
 
     with Store.open(tmp_path, **MODEL) as store:
         with monkeypatch.context() as broken:

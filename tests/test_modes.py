@@ -19,6 +19,7 @@ from longtake.answering import fit_dialogue
 from longtake.asked import Asked
 from longtake.memory import full_window
 from longtake.models.base import ModelError
+from longtake.models.decode import Decoding
 from longtake.models.loader import load
 from longtake.modes import find_mode
 from longtake.scope import When
@@ -273,7 +274,8 @@ def test_a_memory_of_one_mode_is_opened_in_another(
     with streams.session(adapter, **rate(first)) as one:
         one.see(streams.frames(count * each))
         assert one.chunks == count
-    with streams.session(adapter, **rate(second)) as one:
+    brief = Decoding(max_tokens=1)  # in streamingvlm rounds are caught up with
+    with streams.session(adapter, **rate(second), decoding=brief) as one:
         assert [info.number for info in one.past()] == list(range(count))
         if second == "full":
             assert len(one.window.infos) == count
@@ -322,8 +324,8 @@ def test_full_grows_all_its_buffers_or_none(
         with monkeypatch.context() as full:
             full.setattr(full_window.FullWindow, "_larger", fail)
             with pytest.raises(torch.OutOfMemoryError):
-                one.see(shown)
-        one.see(shown)
+                one.see(shown[:20])
+        one.see(shown[20:])
         logits_of(one)
 
 

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 _KINDS = (  # module, error, code; the first that fits counts
     ("longtake.config", "ConfigError", CONFIGURATION),
     ("longtake.streaming.errors", "SourceError", SOURCE),
-    ("longtake.memory.catalog", "WrongModel", MODEL),
+    ("longtake.memory.signature", "WrongModel", MODEL),
     ("longtake.models.base", "ModelError", MODEL),
     ("torch", "AcceleratorError", MODEL),  # since torch 2.8
     ("longtake.memory.record", "MemoryFromFuture", CONFIGURATION),

@@ -29,9 +29,9 @@ from longtake.modes import find_mode
 from longtake.modes.base import Held, window_shape
 from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
-from longtake.stretch import Hidden, Stretch
+from longtake.stretch import SEEN, Hidden, Stretch
 
-_SEEN, _HIDDEN = "seen_s", "hidden"  # names of notes
+_HIDDEN = "hidden"  # name of a note
 
 
 class Session:
@@ -245,7 +245,7 @@ class Session:
         self.next_number = max(self.next_number, self._store.next_number)
         self._align(newest[0].info.number if newest else self.next_number)
         self.stream.restore(newest)
-        seen = [self.seen_s, self._store.noted(_SEEN), past[-1].end_s if past else None]
+        seen = [self.seen_s, self._store.noted(SEEN), past[-1].end_s if past else None]
         self.seen_s = max((at_s for at_s in seen if at_s is not None), default=None)
 
     def _align(self, behind: int) -> None:
@@ -284,7 +284,7 @@ class Session:
             OSError: if the disk failed; what is left of it goes the next time.
         """
         self._hide(stretch, received_s)
-        self._store.note(_SEEN, self.seen_s)  # a source goes on behind what was forgotten
+        self._store.note(SEEN, self.seen_s)  # a source goes on behind what was forgotten
         self.index.remove(self.touching(stretch))
         live, beyond = self._live_infos(), self._store.next_number
         gone = {info.number: info for info in live if stretch.touches(info)}

@@ -13,6 +13,8 @@ from dataclasses import astuple, dataclass
 from longtake.memory.chunk import ChunkInfo
 from longtake.streaming.frame import Frame
 
+SEEN = "seen_s"  # a note: a source goes on behind this time, whatever was forgotten
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:

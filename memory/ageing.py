@@ -28,7 +28,9 @@ from longtake.memory.segment_head import encode_head
 from longtake.memory.segments import SegmentWriter
 
 _log = logging.getLogger(__name__)
-PICTURES_AT_ONCE = 1000  # chunks without keys that go together
+PICTURES_AT_ONCE = 1000  # chunks without keys that go together, when they are too old
+PICTURES_FOR_ROOM = 8  # and when room is needed
+ALBUM_SHARE = 0.25  # of `disk_bytes`; with more in pictures, old ones go before any more keys do
 ROOM = 0.88  # of `disk_bytes`: from here on old chunks make room for those to come
 TIGHT = 0.93  # from here on a new chunk waits for that: a segment is written anew beside itself
 
@@ -123,12 +125,19 @@ class Ager:
         limit = self._limit_bytes
         return limit is not None and self._folder.nbytes + nbytes > share * limit
 
+    @property
+    def _is_album_large(self) -> bool:
+        limit = self._limit_bytes
+        return limit is not None and self._folder.album.nbytes > ALBUM_SHARE * limit
+
     def _trim(self) -> None:
         if self._limit_bytes is not None:
             self._folder.trim()
 
     def _step(self, now_s: float, *, need: bool) -> bool:
         if self._task is None:
+            if need and self._is_album_large and self._drop_pictures(now_s, need=True):
+                return True
             found = self._piles.next(now_s, need=need)
             if found is None:
                 return self._drop_pictures(now_s, need=need)
@@ -249,7 +258,7 @@ class Ager:
         if before_s == -math.inf:
             return False
         self._folder.finish()
-        rows = self._catalog.pictures(before_s, PICTURES_AT_ONCE)
+        rows = self._catalog.pictures(before_s, PICTURES_FOR_ROOM if need else PICTURES_AT_ONCE)
         self._drop(rows)
         self._trim()
         return bool(rows)

@@ -190,15 +190,28 @@ class Album:
 
     # ---------------------------------------------------------------- the file
 
-    def commit(self) -> None:
+    def discard(self, number: int) -> None:
+        """Forget a picture that no commit has written."""
+        with self._lock:
+            self._pictures.pop(number, None)
+
+    def commit(self, before: int | None = None) -> None:
         """Hand over to the disk what was put since the last time.
+
+        Args:
+            before: only pictures of chunks with lower numbers; None: all.
 
         Raises:
             MemoryFull: if the disk is full.  It stays in RAM and can be committed later.
         """
         with self._changing:
             with self._lock:
-                pictures, captions = dict(self._pictures), dict(self._captions)
+                captions = dict(self._captions)
+                pictures = {
+                    number: jpeg
+                    for number, jpeg in self._pictures.items()
+                    if before is None or number < before
+                }
             if not pictures and not captions:
                 return
             with self._database.change() as database:
@@ -232,9 +245,9 @@ class Album:
             self._database.vacuum()
 
     def trim(self) -> None:
-        """Cut the log, where no reader keeps it in use."""
+        """Give free pages back and cut the log, where no reader keeps it in use."""
         with self._changing:
-            self._database.checkpoint(wait=False)
+            self._database.shrink()
 
     def close(self) -> None:
         """Close the file.  Commits nothing.  Calling it again does nothing."""

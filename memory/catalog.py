@@ -17,7 +17,7 @@ from typing import Any
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import Database
 from longtake.memory.ladder import PICTURE
-from longtake.memory.marks import Marks, Missing, Span, add_gap
+from longtake.memory.marks import Marks, Missing, Span, add_gap, close_gaps
 from longtake.memory.segments import Place
 from longtake.memory.signature import read_signature, sign
 
@@ -191,6 +191,11 @@ class Catalog:
         found = self._select("WHERE segment = ? ORDER BY offset DESC LIMIT 1", segment)
         return next(iter(found), None)
 
+    def first_of(self, segment: int) -> Row | None:
+        """The durable chunk whose record comes first there."""
+        found = self._select("WHERE segment = ? ORDER BY offset LIMIT 1", segment)
+        return next(iter(found), None)
+
     def held(self) -> list[Held]:
         """What lies in each segment, by codec."""
         found = self._db.select(
@@ -270,10 +275,15 @@ class Catalog:
 
     def drop_beyond(self, segment: int, end: int) -> int:
         """Forget the chunks of a segment that reach beyond `end`; how many there were."""
+        rows = self._select("WHERE segment = ? AND offset + nbytes > ?", segment, end)
         with self._db.change() as change:
             dropped = change.execute(
                 "DELETE FROM chunks WHERE segment = ? AND offset + nbytes > ?", (segment, end)
             ).rowcount
+            if rows:
+                first, last = rows[0].info, rows[-1].info
+                ends = (first.number, last.number, first.start_s, last.end_s)
+                add_gap(change, Missing(*ends, len(rows), "lost"))
         self._count -= dropped
         self._rungs = None
         self._next = max(self._noted_next(), self._last_number() + 1)
@@ -306,6 +316,8 @@ class Catalog:
             missing = list(self._missing)
         with self._db.change() as change:
             change.executemany(_INSERT, [fields_of(row) for row in rows])
+            if rows:
+                close_gaps(change, rows[0].info.number, rows[0].info.start_s)
             for gap in missing:
                 add_gap(change, gap)
             notes_too = notes | ({_NEXT: json.dumps(self._next)} if missing else {})
@@ -380,8 +392,8 @@ class Catalog:
             )
 
     def trim(self) -> None:
-        """Cut the log, where no reader keeps it in use."""
-        self._db.checkpoint(wait=False)
+        """Give free pages back and cut the log, where no reader keeps it in use."""
+        self._db.shrink()
 
     def vacuum(self) -> None:
         """Give free pages back to the disk."""

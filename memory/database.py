@@ -92,6 +92,13 @@ class Database:
                 self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
         return not is_busy
 
+    def shrink(self) -> None:
+        """Give free pages at the end of the file back; those of an old file stay until `vacuum`."""
+        assert self._writer is not None, "opened read-only"
+        with self._changing, translated(self.path):
+            self._writer.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
+        self.checkpoint(wait=False)
+
     def vacuum(self) -> None:
         """Write the file anew without its free pages, and cut the log."""
         assert self._writer is not None, "opened read-only"
@@ -132,6 +139,7 @@ def connect(
             return _reader(path, is_still)
         files.make_file(path)
         connection = _open(path, "rw")
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts before the first table
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
         connection.execute("PRAGMA secure_delete=ON")

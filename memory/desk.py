@@ -25,6 +25,8 @@ from longtake.memory.queued import Queued, QueuedChunk, QueuedGap, QueuedNote
 _log = logging.getLogger(__name__)
 UNSYNCED_BYTES = 64 << 20  # written and not durable: from here on a commit does not wait
 
+_LEAST_SPAN_S = 5.0  # of a segment, however soon chunks age
+
 T = TypeVar("T")
 
 
@@ -56,6 +58,8 @@ class Desk:
         self._written: list[Queued] = []  # not durable yet, in order
         self._retreat: Callable[[list[Queued], Exception], None] | None = None
         ladder = Ladder.parse(config.ladder)
+        self._most_span_s = max(_LEAST_SPAN_S, ladder.first_age_s / 4)
+        self._begun_s: float | None = None  # first chunk of the segment that grows, where known
         self.ager = Ager(folder, archive, encoder, ladder, config.disk_bytes, moved)
         self._newest_s: float | None = None
         self._is_failing = False  # told already
@@ -76,6 +80,7 @@ class Desk:
             catalog.miss(entry.missing)
         else:
             record = entry.record(self._encoder)
+            self._close_in_time(entry.info)
             self._make_room(len(record), entry.info.end_s)
             entry.place = self._folder.segments.append(record)
             catalog.add(entry.row)
@@ -216,9 +221,15 @@ class Desk:
         self.commit()
         self.ager.abandon(erase=True)
         try:
-            return forget(self._folder, span, camera, unstored, self._moved)
+            found = forget(self._folder, span, camera, unstored, self._moved)
+            if camera is None and any(span.touches(k.start_s, k.end_s) for k in self._kept()):
+                self._folder.catalog.marks.release(span)
+            return found
         finally:
             self.ager.changed()
+
+    def _kept(self) -> list[Span]:
+        return self._folder.catalog.marks.kept()
 
     def compact(self) -> None:
         """Give free room in the databases back to the disk."""
@@ -290,6 +301,23 @@ class Desk:
             self._newest_s = None if newest is None else newest.info.end_s
         return self._newest_s
 
+    def close_segment(self) -> None:
+        """What the segment that grows holds may age too."""
+        self.commit()
+        self._folder.segments.roll()
+        self.ager.changed()
+
+    def _close_in_time(self, info: ChunkInfo) -> None:
+        """Chunks age by segments: one that spans too long would keep its oldest ones."""
+        segments = self._folder.segments
+        if self._begun_s is None:
+            growing = segments.current
+            first = None if growing is None else self._folder.catalog.first_of(growing)
+            self._begun_s = info.start_s if first is None else first.info.start_s
+        if info.start_s - self._begun_s > self._most_span_s:
+            self.close_segment()
+            self._begun_s = info.start_s
+
     def _make_room(self, nbytes: int, now_s: float) -> None:
         """A new segment where the last one is full; old chunks give way at `disk_bytes`.
 
@@ -300,6 +328,7 @@ class Desk:
         if not segments.has_room(nbytes):
             self.commit()  # only the last segment ever holds what is not durable
             segments.roll()
+            self._begun_s = None
             self.ager.changed()
         if self.ager.make_room(nbytes, now_s):
             return
@@ -311,8 +340,9 @@ class Desk:
             if self.ager.make_room(nbytes, now_s):
                 return
         limit, used = self._config.disk_bytes, self._folder.nbytes
+        rows = self._folder.catalog.nbytes + self._folder.album.nbytes
         raise MemoryFull(
-            f"{self._folder.path}: {used} bytes, no room for {nbytes} more within "
-            f"disk_bytes={limit}; raise it (--disk-bytes), or go on in another folder. "
-            "Earlier chunks are kept"
+            f"{self._folder.path}: {used} bytes ({rows} of them rows and pictures), no room for "
+            f"{nbytes} more within disk_bytes={limit}; raise it (--disk-bytes; less than some 30 "
+            "chunks makes no sense), or go on in another folder. Earlier chunks are kept"
         )

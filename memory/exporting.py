@@ -126,6 +126,8 @@ class _Target:
             raise NotADirectoryError(f"{path}: this is a file; name a folder to export into")
         if path.exists() and path.samefile(memory):
             raise FileExistsError(f"{path}: this is the memory itself; name another folder")
+        if memory.resolve() in path.resolve().parents:
+            raise FileExistsError(f"{path}: this lies within the memory; name a folder elsewhere")
         self._made = [at for at in (path / PICTURES, path) if not at.exists()]
         if path.exists() and any(path.iterdir()):
             if not force:

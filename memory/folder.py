@@ -111,7 +111,7 @@ class MemoryFolder:
         if self.catalog.has_pending:
             self.catalog.commit()
         try:
-            self.album.commit()
+            self.album.commit(before=self.catalog.next_number)
             self._is_album_failing = False
         except OSError as error:  # pictures never keep chunks from being durable
             self.album.bound()

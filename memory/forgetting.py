@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from longtake.memory.catalog import Row
 from longtake.memory.chunk import ChunkInfo
+from longtake.memory.files import MemoryFull
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.intent import Forgetting, Intent
 from longtake.memory.marks import Missing, Span
@@ -46,6 +47,7 @@ def forget(
     Raises:
         OSError: if a step fails; the rest follows with the next call, or the next opening.
     """
+    folder.trim()  # where a disk is full this is room to say what is to be done
     folder.finish()
     catalog = folder.catalog
     rows = [
@@ -67,7 +69,12 @@ def forget(
         missing = Missing(
             first.number, last.number, first.start_s, last.end_s, len(gone), "forgotten"
         )
-        catalog.remove(numbers, missing, intent.as_json())
+        try:
+            catalog.remove(numbers, missing, intent.as_json())
+        except MemoryFull:  # not even for that: their bytes go first, and make room
+            for place in places:
+                folder.segments.erase(place)
+            catalog.remove(numbers, missing, intent.as_json())
         moved(numbers)
     else:
         catalog.intend(intent.as_json())  # captions may lie there nevertheless

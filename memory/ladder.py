@@ -62,7 +62,12 @@ class Ladder:
 
     @property
     def has_ages(self) -> bool:
-        return any(rung.after_s < math.inf for rung in self.rungs)
+        return self.first_age_s < math.inf
+
+    @property
+    def first_age_s(self) -> float:
+        """The smallest; inf where there is none."""
+        return min((rung.after_s for rung in self.rungs), default=math.inf)
 
 
 def level_of(name: str) -> int:

@@ -14,7 +14,8 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS gaps (
         first INTEGER, last INTEGER, start_s REAL, end_s REAL, chunks INTEGER, reason TEXT)""",
 )
-REASONS = ("dropped", "forgotten", "aged")  # by back-pressure; by a person; by the ladder
+# By back-pressure; by a person; by the ladder; with the end of a file.
+REASONS = ("dropped", "forgotten", "aged", "lost")
 MOST_GAPS = 10_000  # older ones of one reason are joined
 
 
@@ -28,6 +29,8 @@ class Span:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.end_s)):
             raise ValueError(f"from {self.start_s} to {self.end_s} s: both must be finite")
+        if self.start_s < 0:
+            raise ValueError(f"from {self.start_s:g} s: session time counts from 0 s")
         if self.end_s < self.start_s:
             raise ValueError(
                 f"from {self.start_s:g} to {self.end_s:g} s: the end must not be before the start"
@@ -104,7 +107,7 @@ class Marks:
                 left.append(other)
                 continue
             if other.start_s < span.start_s:
-                left.append(Span(other.start_s, math.nextafter(span.start_s, -math.inf)))
+                left.append(Span(other.start_s, math.nextafter(span.start_s, 0.0)))
             if other.end_s > span.end_s:
                 left.append(Span(math.nextafter(span.end_s, math.inf), other.end_s))
         self._write_kept(left)
@@ -139,6 +142,14 @@ def add_gap(change: sqlite3.Connection, missing: Missing) -> None:
         (first, last, start_s, end_s, chunks, missing.reason),
     )
     _join_oldest(change, missing.reason)
+
+
+def close_gaps(change: sqlite3.Connection, number: int, start_s: float) -> None:
+    """Within a change: a chunk begins where, or before, something was missing.
+
+    Time only goes forward among chunks, so what lies behind its start is seen again.
+    """
+    change.execute("DELETE FROM gaps WHERE last < ? AND start_s >= ?", (number, start_s))
 
 
 def _join_oldest(change: sqlite3.Connection, reason: str) -> None:

@@ -221,7 +221,10 @@ class Store(Known):
                     self._infos.clear()
                     self._next = before
                 raise
-            return isinstance(entry, QueuedChunk)
+            if isinstance(entry, QueuedChunk):
+                return True
+            self.album.discard(chunk.info.number)
+            return False
 
     def read(self, number: int) -> Chunk:
         """A whole chunk on the CPU, from RAM or disk.  Its tensors are not to be changed.
@@ -436,6 +439,7 @@ class Store(Known):
         with self._writing():
             before = self._desk.ager.aged
         self._writer.drain()
+        self._writer.run(self._desk.close_segment)
         while self._writer.run(self._desk.tend):
             pass
         self._writer.run(self._desk.compact)

@@ -469,7 +469,7 @@ def test_a_note_that_fails_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monke
 def test_pictures_that_find_no_room_keep_no_chunk_from_being_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(self: Album) -> None:
+    def fail(self: Album, before: int | None = None) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with Store.open(tmp_path, **MODEL) as store:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from longtake.cli.common import say
 from longtake.cli.names import as_text, shown
 from longtake.memory.config import MemoryConfig
+from longtake.stretch import SEEN
 from longtake.ui.view import bytes_text, clock
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def purge(
         if chunks and not is_sure and not _agreed(f"{shown(folder)}: forget {shown(what)}?"):
             say("nothing was changed")
             return
+        held = store.infos()
+        if held:  # a video whose end is forgotten is not seen again for that
+            store.note(SEEN, max(held[-1].end_s, store.noted(SEEN, 0.0)))
         gone = store.forget(start_s, end_s, camera)
     aside = [path.name for path in _set_aside(Path(folder))]
     if aside:

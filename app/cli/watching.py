@@ -18,6 +18,7 @@ from longtake.cli.common import common, say
 from longtake.engine import Engine
 from longtake.memory.files import MemoryDamaged, MemoryInUse
 from longtake.memory.folder import CATALOG
+from longtake.memory.survey import is_memory
 from longtake.streaming.pipe import is_stdin
 from longtake.streaming.sources import find_path
 from longtake.ui.view import clock
@@ -119,7 +120,7 @@ def check_sources(
     if not addresses and memory is None:
         raise ValueError("no video: name a file or folder first, or a --memory that has one")
     is_new = memory is not None and not (memory / CATALOG).is_file()
-    if is_new and not addresses:
+    if memory is not None and is_new and not addresses and not is_memory(memory):
         raise ValueError(
             f"--memory {memory}: there is no memory yet, and no video to make one from"
         )

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,10 +50,8 @@ def no_settings_of_the_developer(
 
 
 @pytest.fixture(autouse=True)
-def log_as_it_was() -> Iterator[None]:
-    """The command line decides what is logged; the next test hears everything again."""
+def log_is_heard() -> None:
+    """The command line decides what is logged; every test begins with all of it."""
     logger = logging.getLogger("longtake")
-    level, handlers = logger.level, logger.handlers[:]
-    yield
-    logger.setLevel(level)
-    logger.handlers[:] = handlers
+    logger.setLevel(logging.NOTSET)
+    logger.handlers.clear()

@@ -137,9 +137,11 @@ def connect(
     with translated(path):
         if read_only:
             return _reader(path, is_still)
+        is_new = not files.size_at(path)
         files.make_file(path)
         connection = _open(path, "rw")
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts before the first table
+        if is_new:  # it counts before the first table
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
         connection.execute("PRAGMA secure_delete=ON")

@@ -23,6 +23,7 @@ import torch
 
 from longtake.engine import Engine
 from longtake.memory.config import MemoryConfig
+from longtake.memory.reading import THREADS
 from longtake.models.embedded.network import build_model
 from longtake.models.embedded.weights_folder import write_folder
 from longtake.models.embedded.world import Film, Image, long_film
@@ -117,8 +118,13 @@ def give_back_free_pages() -> None:
 
 
 def threads() -> int:
-    """Of the process, Python's and others'."""
-    return len(os.listdir("/proc/self/task"))
+    """Of the process, Python's and others', as if all that may read from the disk did.
+
+    Those begin when there is something to read for them, and there are `THREADS` at most.
+    """
+    readers = sum(one.name.startswith("longtake-read") for one in threading.enumerate())
+    assert readers <= THREADS
+    return len(os.listdir("/proc/self/task")) - readers + THREADS
 
 
 def descriptors() -> list[str]:

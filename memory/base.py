@@ -14,8 +14,8 @@ from longtake.memory.chunk import Chunk, ChunkInfo
 class ChunkStore(Protocol):
     """Where evicted chunks go and recalled ones come from.  See `Store` for the promises."""
 
-    def put(self, chunk: Chunk, vectors: Tensor) -> None:
-        """Keep a chunk and its search vectors ``[L, W]``."""
+    def put(self, chunk: Chunk, vectors: Tensor) -> bool:
+        """Keep a chunk and its search vectors ``[L, W]``; False where it was not taken."""
         ...
 
     def read(self, number: int) -> Chunk:

@@ -24,14 +24,13 @@ from longtake.memory.queued import Queued, QueuedChunk, QueuedGap, QueuedNote
 
 _log = logging.getLogger(__name__)
 UNSYNCED_BYTES = 64 << 20  # written and not durable: from here on a commit does not wait
-
 _LEAST_SPAN_S = 5.0  # of a segment, however soon chunks age
 
 T = TypeVar("T")
 
 
 class Desk:
-    """The work of one writing thread; see `writer.Desk`.
+    """The work of one writing thread; see `writer.Duties`.
 
     Args:
         folder: of the memory.
@@ -222,14 +221,11 @@ class Desk:
         self.ager.abandon(erase=True)
         try:
             found = forget(self._folder, span, camera, unstored, self._moved)
-            if camera is None and any(span.touches(k.start_s, k.end_s) for k in self._kept()):
+            if camera is None:  # there is nothing of it to be kept
                 self._folder.catalog.marks.release(span)
             return found
         finally:
             self.ager.changed()
-
-    def _kept(self) -> list[Span]:
-        return self._folder.catalog.marks.kept()
 
     def compact(self) -> None:
         """Give free room in the databases back to the disk."""
@@ -303,8 +299,9 @@ class Desk:
 
     def close_segment(self) -> None:
         """What the segment that grows holds may age too."""
-        self.commit()
+        self.commit()  # only the segment that grows ever holds what is not durable
         self._folder.segments.roll()
+        self._begun_s = None
         self.ager.changed()
 
     def _close_in_time(self, info: ChunkInfo) -> None:
@@ -326,17 +323,11 @@ class Desk:
         """
         segments = self._folder.segments
         if not segments.has_room(nbytes):
-            self.commit()  # only the last segment ever holds what is not durable
-            segments.roll()
-            self._begun_s = None
-            self.ager.changed()
+            self.close_segment()
         if self.ager.make_room(nbytes, now_s):
             return
-        if segments.current is not None and self._written:  # all there is lies in what grows
-            self.commit()
-        if segments.current is not None:
-            segments.roll()
-            self.ager.changed()
+        if segments.current is not None:  # all there is may lie in what grows
+            self.close_segment()
             if self.ager.make_room(nbytes, now_s):
                 return
         limit, used = self._config.disk_bytes, self._folder.nbytes

@@ -53,12 +53,12 @@ class Ladder:
 
     def due(self, level: int, age_s: float) -> Rung | None:
         """The lowest rung that a chunk on `level` of that age should stand on; None: it does."""
-        found = [r for r in self.rungs if level_of(r.name) > level and age_s > r.after_s]
+        found = [rung for rung in self.below(level) if age_s > rung.after_s]
         return found[-1] if found else None
 
-    def next_below(self, level: int) -> Rung | None:
-        """The next rung below a level; None where there is none."""
-        return next((rung for rung in self.rungs if level_of(rung.name) > level), None)
+    def below(self, level: int) -> tuple[Rung, ...]:
+        """The rungs below a level, from the top down."""
+        return tuple(rung for rung in self.rungs if level_of(rung.name) > level)
 
     @property
     def has_ages(self) -> bool:

@@ -74,8 +74,7 @@ class Piles:
         return pile, rung
 
     def _below(self, pile: Pile) -> Rung | None:
-        rungs = self._ladder.rungs
-        below = (rung for rung in rungs if level_of(rung.name) > pile.level)
+        below = self._ladder.below(pile.level)
         return next((rung for rung in below if self._may_go(pile, rung)), None)
 
     def _may_go(self, pile: Pile, rung: Rung) -> bool:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -66,7 +66,6 @@ class StoreStats:
     refused: int  # chunks that back-pressure dropped
     degraded: int  # chunks that back-pressure made smaller
     aged: int  # chunks that went down the ladder
-    rungs: dict[str, int] = field(default_factory=dict)  # chunks by codec, or "picture"
 
 
 class Store(Known):
@@ -463,7 +462,6 @@ class Store(Known):
                 refused=self._intake.refused,
                 degraded=self._intake.degraded,
                 aged=self._desk.ager.aged,
-                rungs=self.rungs(),
             )
 
     def close(self) -> None:

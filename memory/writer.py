@@ -30,7 +30,7 @@ class Entry(Protocol):
         ...
 
 
-class Desk(Protocol):
+class Duties(Protocol):
     """What the thread does; all of it is called on that thread alone."""
 
     def write(self, entry: Any) -> None:
@@ -70,7 +70,7 @@ class Writer:
         name: of the thread.
     """
 
-    def __init__(self, desk: Desk, most_nbytes: int, name: str) -> None:
+    def __init__(self, desk: Duties, most_nbytes: int, name: str) -> None:
         self._desk, self._most_nbytes, self._name = desk, most_nbytes, name
         self._changed = threading.Condition()
         self._queue: deque[Any] = deque()

@@ -105,16 +105,10 @@ def test_a_ladder_says_where_a_chunk_stands() -> None:
     ]:
         rung = ladder.due(level, age_s)
         assert (rung and rung.name) == expected
-    below = [ladder.next_below(level) for level in range(6)]
-    assert [rung and rung.name for rung in below] == [
-        "int8",
-        "kivi4",
-        "kivi2",
-        "gone",
-        "gone",
-        None,
-    ]
-    assert Ladder.parse("none").next_below(0) is None
+    names = [[rung.name for rung in ladder.below(level)] for level in range(6)]
+    assert names[0] == ["int8", "kivi4", "kivi2", "gone"]
+    assert names[3:] == [["gone"], ["gone"], []]
+    assert Ladder.parse("none").below(0) == ()
 
 
 # ------------------------------------------------------------------ by age
@@ -307,7 +301,7 @@ def test_a_crash_at_any_step_of_ageing_costs_nothing(
     ageing = small(ladder="kivi4@1s,picture@9s")
     with Store.open(live, **MODEL, config=ageing) as store:
         settle(store)
-        assert set(store.rungs()) == {"kivi4", "picture"} or "raw" in store.rungs()
+        assert store.rungs() == {"raw": 4, "kivi4": 8}  # a segment ages whole
     monkeypatch.undo()
     assert len(copies) > 10
     for copy in copies:
@@ -385,7 +379,7 @@ def test_a_chunk_that_cannot_be_read_stays_where_it_is_and_others_go(
     with Store.open(tmp_path, **MODEL, config=config) as store:
         with monkeypatch.context() as broken:
             broken.setattr(files, "read_into", read)
-            assert settle(store) == {"raw": 1, "kivi2": 7, "int8": 4} or store.rungs()["raw"] <= 5
+            assert settle(store) == {"raw": 5, "kivi2": 7}
             assert store._catalog.row(5) == row
             numbers, _ = store.all_vectors()
             assert numbers.tolist() == [n for n in range(12) if n != 5]

@@ -127,10 +127,10 @@ class Memory(RuleBasedStateMachine):
         self.store.keep(float(begin), begin + length + 0.25)
         spans = self.store.kept()
         assert spans == sorted(spans, key=lambda span: span.start_s)
-        held = {info.number for info in self.store.infos() if self.store.has_keys(info.number)}
-        for number in held:
-            if any(begin <= number + 0.5 and number <= begin + length + 0.25 for _ in (0,)):
-                self.kept.add(number)
+        for info in self.store.infos():
+            touches = begin <= info.end_s and info.start_s <= begin + length + 0.25
+            if touches and self.store.has_keys(info.number):
+                self.kept.add(info.number)
 
     @rule(ladder=st.sampled_from([LADDER, "none"]), ram_bytes=st.sampled_from([0, 5000]))
     def reopen(self, ladder: str, ram_bytes: int) -> None:

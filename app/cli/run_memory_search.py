@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,30 +75,22 @@ def _settings(given: Mapping[str, object], model: str | None) -> Settings:
     return gathered.settings
 
 
-class _opened:
+@contextmanager
+def _opened(settings: Settings, folder: Path) -> Iterator[Take]:
     """The model, and a take on the memory that is read and not written."""
+    from longtake.engine import Engine
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        from longtake.engine import Engine
-
-        self._engine = Engine(
+    with (
+        Engine(
             settings.model,
             device=settings.device,
             dtype=settings.dtype,
             quantize=settings.quantize,
             max_pixels=settings.max_pixels,
-        )
-        try:
-            self._take = self._engine.open(folder, settings.take, read_only=True)
-        except BaseException:
-            self._engine.close()
-            raise
-
-    def __enter__(self) -> Take:
-        return self._take
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.close()  # and its take
+        ) as engine,
+        engine.open(folder, settings.take, read_only=True) as take,
+    ):
+        yield take
 
 
 def _write_picture(folder: Path | None, rank: int, found: Found) -> str | None:

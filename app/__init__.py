@@ -13,36 +13,87 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from longtake.alerts.alert import Alert as Alert
+    from longtake.alerts.command import Command as Command
+    from longtake.alerts.event import AlertEvent as AlertEvent
+    from longtake.alerts.webhook import Webhook as Webhook
     from longtake.answer import Answer as Answer
+    from longtake.answer import Choice as Choice
     from longtake.answer import Moment as Moment
+    from longtake.asking import Asking as Asking
     from longtake.engine import Engine as Engine
     from longtake.engine import open as open
     from longtake.inbox import Pushed as Pushed
+    from longtake.live_watch import LiveWatch as LiveWatch
+    from longtake.memory.config import MemoryConfig as MemoryConfig
+    from longtake.memory.events import Event as Event
+    from longtake.memory.marks import Gap as Gap
     from longtake.narration.narration import Line as Line
     from longtake.narration.narration import Narration as Narration
+    from longtake.settings import TakeConfig as TakeConfig
+    from longtake.streaming.capture import State as State
+    from longtake.streaming.capture_config import CaptureConfig as CaptureConfig
+    from longtake.streaming.errors import StaleFrame as StaleFrame
+    from longtake.streaming.frame import Frame as Frame
+    from longtake.streaming.masks import Mask as Mask
     from longtake.take import Take as Take
+    from longtake.watch import Watch as Watch
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Alert": "longtake.alerts.alert",
+    "AlertEvent": "longtake.alerts.event",
     "Answer": "longtake.answer",
+    "Asking": "longtake.asking",
+    "CaptureConfig": "longtake.streaming.capture_config",
+    "Choice": "longtake.answer",
+    "Command": "longtake.alerts.command",
     "Engine": "longtake.engine",
+    "Event": "longtake.memory.events",
+    "Frame": "longtake.streaming.frame",
+    "Gap": "longtake.memory.marks",
     "Line": "longtake.narration.narration",
+    "LiveWatch": "longtake.live_watch",
+    "Mask": "longtake.streaming.masks",
+    "MemoryConfig": "longtake.memory.config",
     "Moment": "longtake.answer",
     "Narration": "longtake.narration.narration",
     "Pushed": "longtake.inbox",
+    "StaleFrame": "longtake.streaming.errors",
+    "State": "longtake.streaming.capture",
     "Take": "longtake.take",
+    "TakeConfig": "longtake.settings",
+    "Watch": "longtake.watch",
+    "Webhook": "longtake.alerts.webhook",
     "open": "longtake.engine",
 }
 
 __all__ = [
+    "Alert",
+    "AlertEvent",
     "Answer",
+    "Asking",
+    "CaptureConfig",
+    "Choice",
+    "Command",
     "Engine",
+    "Event",
+    "Frame",
+    "Gap",
     "Line",
+    "LiveWatch",
+    "Mask",
+    "MemoryConfig",
     "Moment",
     "Narration",
     "Pushed",
+    "StaleFrame",
+    "State",
     "Take",
+    "TakeConfig",
+    "Watch",
+    "Webhook",
     "__version__",
     "open",
 ]

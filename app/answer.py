@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from longtake.memory.marks import Gap
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -14,6 +16,14 @@ class Moment:
     score: float  # share of the question's attention over the whole past, 0 to 1
     camera: str = ""
     thumbnail: bytes | None = field(default=None, repr=False)  # JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the strings that an answer had to be."""
+
+    text: str  # as it was given
+    probability: float  # among the choices alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +46,6 @@ class Answer:
     coverage: float  # chunks that arrived / chunks selected
     partial: bool  # cut short by a deadline, a cancel or the token limit
     timings: Timings
+    choices: tuple[Choice, ...] = ()  # best first, of a question that had some
+    mass: float | None = None  # probability that the model, left free, says exactly one of them
+    gaps: tuple[Gap, ...] = ()  # newest stretches of what was asked about that are not held

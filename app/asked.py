@@ -14,6 +14,8 @@ from longtake.settings import SELECTIONS
 if TYPE_CHECKING:
     from longtake.strategies.parse import Plan
 
+MOST_CHOICES = 64  # each costs a forward
+
 # Chooses chunk numbers for each layer (whose number is given) in place of recall.
 Select = Callable[[scope.Scope, int], Sequence[Sequence[int]]]
 
@@ -36,7 +38,8 @@ class Asked:
     with_window: bool = True  # False: the newest part of the stream stays out of the context
     is_over: Callable[[], bool] = lambda: False  # looked at where choosing takes long
     left_s: Callable[[], float | None] = lambda: None  # until the answer is due; None: any time
-    received_s: float = 0.0  # session time of the newest frame that had come when it was asked
+    newest_received_s: Callable[[], float] = lambda: 0.0  # session time of the newest frame by now
+    choices: tuple[str, ...] = ()  # the answer is one of these, if there are any
 
     def __post_init__(self) -> None:
         if not self.question.strip():
@@ -51,3 +54,21 @@ class Asked:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
+        if self.choices:
+            _check_choices(self.choices)
+
+
+def _check_choices(choices: Sequence[str]) -> None:
+    """What can be told without a model."""
+    if isinstance(choices, str):
+        raise ValueError(f"choices={choices!r}: must be several strings, not one")
+    if not 2 <= len(choices) <= MOST_CHOICES:
+        raise ValueError(f"{len(choices)} choices: must be 2 to {MOST_CHOICES}")
+    for choice in choices:
+        if not isinstance(choice, str) or not choice.strip():
+            raise ValueError(f"choices: {choice!r} is empty; each must be some words")
+        if any("\ud800" <= letter <= "\udfff" for letter in choice):
+            raise ValueError("a choice holds bytes that are no UTF-8: type it as text")
+    twice = [choice for choice in dict.fromkeys(choices) if choices.count(choice) > 1]
+    if twice:
+        raise ValueError(f"choices: {twice[0]!r} stands there twice")

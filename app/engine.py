@@ -1,24 +1,20 @@
 """One model and its one worker thread; takes and questions take turns on it.
 
-Questions go before frames; several takes go round.  Everything that touches the model or a
-session runs on the worker, so neither needs a lock.
+Everything that touches the model or a session runs on the worker, so neither needs a lock; whose
+turn it is on it is known to `longtake.worker`.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from longtake.answer import Answer
-from longtake.answering import answer
 from longtake.asked import Asked
 from longtake.asking import Asking
 from longtake.memory.index import make_index
@@ -27,15 +23,12 @@ from longtake.models.base import Adapter
 from longtake.models.loader import load
 from longtake.session import Session
 from longtake.settings import TakeConfig
+from longtake.speech import Speech
 from longtake.take import Take
-
-MAX_WAITING = 64  # questions; other jobs have a caller each that waits for them
+from longtake.worker import Busy as Busy
+from longtake.worker import Worker
 
 T = TypeVar("T")
-
-
-class Busy(RuntimeError):
-    """Too many questions wait; ask again later."""
 
 
 class Engine:
@@ -63,12 +56,9 @@ class Engine:
                 model, device=device, dtype=dtype, quantize=quantize, max_pixels=max_pixels
             )
         self.adapter = model
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._takes: deque[Take] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._work, name="longtake-engine", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._takes: list[Take] = []
+        self._worker = Worker("longtake-engine")
 
     def open(
         self,
@@ -104,10 +94,7 @@ class Engine:
                 take.close()
             except BaseException as error:
                 first = first or error
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join()
+        self._worker.stop()
         if first is not None:
             raise first
 
@@ -124,18 +111,9 @@ class Engine:
 
     # ---------------------------------------------------------------- for takes
 
-    def run(self, job: Callable[[], T]) -> T:
-        """Do ``job`` on the worker and wait for its result."""
-        future: Future[T] = Future()
-
-        def do() -> None:
-            try:
-                future.set_result(job())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._submit(do)
-        return future.result()
+    def run(self, job: Callable[[], T], of: Session | None = None, *, alone: bool = False) -> T:
+        """Do ``job`` on the worker and wait for its result, as `Worker.run` says."""
+        return self._worker.run(job, of, alone=alone)
 
     def ask(
         self,
@@ -145,85 +123,28 @@ class Engine:
         then: Callable[[Answer], None] | None,
     ) -> Asking:
         """Queue a question; ``then`` is called with its answer, on the worker."""
-        asking = Asking()
-        ends = None if deadline_s is None else time.monotonic() + deadline_s
+        speech = Speech(session, asked, deadline_s, then)
+        self._worker.speak(speech)
+        return speech.asking
 
-        def left_s() -> float | None:
-            return None if ends is None else max(0.0, ends - time.monotonic())
+    def cancel(self, session: Session) -> int:
+        """End all answers of a take with what there is; how many."""
+        return self._worker.cancel(session)
 
-        def is_over() -> bool:
-            return asking.is_cancelled or left_s() == 0
-
-        asked = replace(asked, left_s=left_s)
-
-        def do() -> None:
-            try:
-                session.refresh()
-                pieces = answer(session, asked, time.monotonic, is_over)
-                while True:
-                    try:
-                        asking.add(next(pieces))
-                    except StopIteration as stop:
-                        told: Answer = stop.value
-                        break
-                if then is not None:
-                    then(told)
-                asking.finish(told)
-            except BaseException as error:
-                asking.fail(error)
-
-        self._submit(do, is_bounded=True)
-        return asking
+    def cut(self, session: Session) -> None:
+        """On the worker: no answer of a take is being spoken any more."""
+        self._worker.cut(session)
 
     def forget(self, take: Take) -> None:
         """A take has closed."""
-        with self._changed:
+        self._worker.leave(take)
+        with self._lock:
             if take in self._takes:
                 self._takes.remove(take)
 
     def wake(self) -> None:
         """A frame came, or a source ended."""
-        with self._changed:
-            self._changed.notify_all()
-
-    # ---------------------------------------------------------------- the worker
-
-    def _submit(self, job: Callable[[], None], is_bounded: bool = False) -> None:
-        with self._changed:
-            if self._closing:
-                raise RuntimeError("this engine is closed")
-            if is_bounded and len(self._jobs) >= MAX_WAITING:
-                raise Busy(f"{MAX_WAITING} questions wait already; ask again later")
-            self._jobs.append(job)
-            self._changed.notify_all()
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._has_work)
-                if self._closing and not self._jobs:
-                    return
-                job = self._jobs.popleft() if self._jobs else None
-            if job is not None:
-                job()
-                continue
-            with self._changed:
-                self._takes.rotate(-1)
-                takes = tuple(self._takes)
-            for take in takes:
-                if self._work_on(take):
-                    break
-
-    def _work_on(self, take: Take) -> bool:
-        """The worker outlives whatever goes wrong in a take."""
-        try:
-            return take.work()
-        except BaseException as error:
-            take.fail(error)
-            return True
-
-    def _has_work(self) -> bool:
-        return bool(self._jobs) or self._closing or any(take.has_work for take in self._takes)
+        self._worker.wake()
 
     def _open(self, folder: Path | None, config: TakeConfig, read_only: bool) -> Take:
         adapter = self.adapter
@@ -250,8 +171,9 @@ class Engine:
         except BaseException:
             store.close()
             raise
-        with self._changed:
+        with self._lock:
             self._takes.append(take)
+        self._worker.join(take)
         return take
 
 

@@ -1,19 +1,26 @@
-"""Frames on their way to the worker: read ones wait for room, pushed ones give way.
+"""Frames on their way to the worker: those of files wait for room, all others give way.
 
-Both lie in bounded mailboxes; what was let go is counted by reason.
+Every camera has a place of its own, so that none flushes another; they come out in the order of
+their times.  All places are bounded; what was let go is counted by reason.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
+from longtake.streaming.newest import Newest, Still
+from longtake.streaming.sampler import FixedRate
+from longtake.stretch import Stretch
 
 FORGOTTEN = "forgotten"  # why frames were dropped
+MOST_CAMERAS = 64  # that frames are pushed of
+LATE_S = 1.0  # this far behind other cameras a frame is still taken in, at their time
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,45 +32,99 @@ class Pushed:
     lag_s: float  # how far the model is behind this frame
 
 
+class _Camera:
+    """That frames are pushed of."""
+
+    def __init__(self, box: Mailbox, rate: FixedRate | None) -> None:
+        self.box, self.rate, self.newest = box, rate, Newest()
+        self.newest_s = float("-inf")
+        self.count = 0  # of frames that were taken in
+
+
 class Inbox:
     """Of one take.  Any thread puts; the worker takes.
 
     Args:
-        capacity: frames that may wait, of read and of pushed ones each.
+        capacity: frames that may wait, of a file and of each camera that is pushed.
         on_frame: called after each frame that came in; for pushed ones while the inbox's lock is
             held, so it must not come back here.
+        push_fps: of each camera only so many pushed frames a second are taken, and the newest
+            alone waits; None: all, the newest ``capacity`` of them.
+        after_s: session time of the newest frame that was seen in an earlier run.
     """
 
-    def __init__(self, capacity: int, on_frame: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        on_frame: Callable[[], None],
+        *,
+        push_fps: float | None = None,
+        after_s: float = float("-inf"),
+    ) -> None:
         self.read = Mailbox(capacity, "wait", on_frame)
-        self._pushed = Mailbox(capacity, "newest", on_frame)
+        self._capacity, self._on_frame, self._push_fps = capacity, on_frame, push_fps
+        self._cameras: dict[str, _Camera] = {}
+        self._live: tuple[Mailbox, ...] = ()
         self._lock = threading.Lock()
-        self._refused: Counter[str] = Counter()
+        self._offered = 0  # frames that somebody tried to push
+        self._past_received = 0  # of sources that have ended
+        self._dropped: Counter[str] = Counter()  # beside what the mailboxes count
         self._failure: BaseException | None = None
+        self._after_s = self._handed_s = after_s
+        self._is_closed = False
         self.newest_push_s = float("-inf")
 
-    def push(self, frame: Frame, newest_s: float, lag_s: float) -> Pushed:
+    # ---------------------------------------------------------------- pushed frames
+
+    def push(self, camera: str, pts_s: float, newest_s: float, make: Callable[[], Frame]) -> str:
         """Take a frame in, or say why not; never waits.
 
         Args:
-            newest_s: session time of the newest frame that has come; a frame has to be later.
+            newest_s: session time of the newest frame that was read or seen.
+            make: copies the picture; not called for a frame that is not wanted.
+
+        Returns:
+            '' where it was taken in, else the reason.
+
+        Raises:
+            ValueError: by ``make``, or for one camera too many.
         """
         with self._lock:
-            failure, self._failure = self._failure, None
-            if failure is not None:
-                return self._refuse("after a failure", str(failure), lag_s)
-            newest_s = max(newest_s, self.newest_push_s)
-            if frame.pts_s <= newest_s:
-                reason = f"pts_s={frame.pts_s}: not later than {newest_s}, the frame before"
-                return self._refuse("not later", reason, lag_s)
-            if not self._pushed.put(frame):
-                return Pushed(False, "this take is closed", lag_s)
-            self.newest_push_s = frame.pts_s
-        return Pushed(True, "", lag_s)
+            self._offered += 1
+            try:
+                place = self._place(camera)
+                reason = self._refusal(place, pts_s, newest_s)
+            except ValueError:
+                self._offered -= 1
+                raise
+        if reason:
+            return reason
+        try:
+            frame = make()
+        except BaseException:
+            with self._lock:
+                self._offered -= 1
+            raise
+        with self._lock:
+            if pts_s <= place.newest_s:  # another thread was faster
+                return self._refuse("not later", _not_later(pts_s, place.newest_s))
+            if not place.box.put(frame):
+                return self._refuse("closed", "this take is closed")
+            place.newest_s, place.count = pts_s, place.count + 1
+            self.newest_push_s = max(self.newest_push_s, pts_s)
+            place.newest.put(_still(place.count, frame))
+        return ""
 
-    def take(self, count: int) -> list[Frame]:
-        """The oldest frames, read ones first; never both kinds at once."""
-        return self.read.take(count) or self._pushed.take(count)
+    def newest_pushed(self, camera: str) -> Newest | None:
+        """Where the newest frame of a camera lies that was pushed."""
+        with self._lock:
+            place = self._cameras.get(camera)
+        return None if place is None else place.newest
+
+    @property
+    def pushed_cameras(self) -> list[str]:
+        with self._lock:
+            return list(self._cameras)
 
     def fail_pushes(self, failure: BaseException) -> None:
         """Keep what went wrong for the next push, or whoever drains."""
@@ -75,42 +136,162 @@ class Inbox:
             failure, self._failure = self._failure, None
         return failure
 
+    def _place(self, camera: str) -> _Camera:
+        place = self._cameras.get(camera)
+        if place is not None:
+            return place
+        if len(self._cameras) >= MOST_CAMERAS:
+            raise ValueError(
+                f"camera={camera!r}: frames of {MOST_CAMERAS} cameras were pushed already; give "
+                "each camera one name"
+            )
+        capacity = self._capacity if self._push_fps is None else 1
+        rate = None if self._push_fps is None else FixedRate(self._push_fps)
+        place = _Camera(Mailbox(capacity, "newest", self._on_frame), rate)
+        if self._is_closed:
+            place.box.close()
+        self._cameras[camera] = place
+        return place
+
+    def _refusal(self, place: _Camera, pts_s: float, newest_s: float) -> str:
+        """Why a frame is not taken in; '' where it is."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            return self._refuse("after a failure", str(failure))
+        newest_s = max(newest_s, self.newest_push_s)
+        is_newest = place.newest_s == newest_s or len(self._cameras) == 1
+        if pts_s <= (newest_s if is_newest else max(place.newest_s, self._after_s)):
+            return self._refuse("not later", _not_later(pts_s, newest_s))
+        if pts_s < newest_s - LATE_S:
+            why = f"pts_s={pts_s}: not later than {newest_s} of another camera, less {LATE_S:g} s"
+            return self._refuse("not later", why)
+        if place.rate is not None and not place.rate.wants(pts_s):
+            return self._refuse("not sampled", f"{place.rate.fps:g} frames a second are taken")
+        return ""
+
+    def _refuse(self, kind: str, reason: str) -> str:
+        self._dropped[kind] += 1
+        return reason
+
+    # ---------------------------------------------------------------- what is watched
+
+    def add(self, capacity: int) -> Mailbox:
+        """A place for a source whose oldest frame gives way where it is full."""
+        box = Mailbox(capacity, "newest", self._on_frame)
+        with self._lock:
+            self._live = (*self._live, box)
+        return box
+
+    def remove(self, box: Mailbox) -> None:
+        """Its source has ended and nothing lies there; what it counted stays."""
+        with self._lock:
+            if box is not self.read:
+                self._live = tuple(other for other in self._live if other is not box)
+                self._past_received += box.received
+                self._dropped.update(box.dropped)
+
+    # ---------------------------------------------------------------- the worker's side
+
+    def take(self, count: int) -> list[Frame]:
+        """The oldest frames, those of files first; never both kinds at once.
+
+        No time is before that of the frame handed out last: cameras whose frames come a little
+        late get the time of those that were faster.
+        """
+        frames = self.read.take(count) or self._oldest(count)
+        return [self._in_order(frame) for frame in frames]
+
+    def _oldest(self, count: int) -> list[Frame]:
+        frames: list[Frame] = []
+        while len(frames) < count:
+            waiting = [(box.first_s, i, box) for i, box in enumerate(self._giving_way())]
+            found = min((entry for entry in waiting if entry[0] is not None), default=None)
+            if found is None:
+                break
+            frames += found[2].take(1)
+        return frames
+
+    def _in_order(self, frame: Frame) -> Frame:
+        if frame.pts_s < self._handed_s:
+            return replace(frame, pts_s=self._handed_s)
+        self._handed_s = frame.pts_s
+        return frame
+
     def lose(self, reason: str, count: int) -> None:
         """Frames that were taken from here could not be seen."""
         with self._lock:
-            self._refused[reason] += count
+            self._dropped[reason] += count
 
-    def forget(self, is_meant: Callable[[Frame], bool]) -> None:
-        """Frames that wait are dropped, counted as forgotten."""
-        for box in (self.read, self._pushed):
-            box.drop_where(is_meant, FORGOTTEN)
+    def forget(self, stretch: Stretch) -> None:
+        """Frames that wait are dropped, counted as forgotten, and not shown any more."""
+        for box in self._boxes():
+            box.drop_where(stretch.has, FORGOTTEN)
+        for camera, place in tuple(self._cameras.items()):
+            if stretch.camera in (None, camera):
+                place.newest.forget(stretch.start_s, stretch.end_s)
 
-    def received(self) -> tuple[int, int]:
-        """How many frames have come, of each kind."""
-        return self.read.received, self._pushed.received
+    def received(self) -> dict[int, int]:
+        """How many frames have come to each place."""
+        return {id(box): box.received for box in self._boxes()}
 
-    def has_handed_on(self, received: tuple[int, int]) -> bool:
+    def has_handed_on(self, received: dict[int, int]) -> bool:
         """Whether as many frames as `received` once said have left, seen or dropped."""
-        boxes = zip((self.read, self._pushed), received, strict=True)
-        return all(box.taken + sum(box.dropped.values()) >= count for box, count in boxes)
+        return all(
+            box.taken + sum(box.dropped.values()) >= received.get(id(box), 0)
+            for box in self._boxes()
+        )
+
+    @property
+    def count(self) -> int:
+        """Frames that have come, whatever became of them."""
+        with self._lock:
+            come = self._offered + self._past_received
+        return come + self.read.received + sum(box.received for box in self._live)
 
     @property
     def dropped(self) -> dict[str, int]:
         """Frames that were never seen, by reason."""
         with self._lock:
-            found = Counter(self._refused)
-        for box in (self.read, self._pushed):
+            found = Counter(self._dropped)
+        for box in self._boxes():
             found.update(box.dropped)
         return dict(found)
 
     def __len__(self) -> int:
-        return len(self.read) + len(self._pushed)
+        """Takes no lock."""
+        return len(self.read) + sum(len(box) for box in self._giving_way())
+
+    def drop_all(self, reason: str) -> None:
+        """Nothing that waits is to be seen."""
+        for box in self._boxes():
+            box.drop_all(reason)
 
     def close(self) -> None:
         """Take nothing more; what lies here can still be taken."""
-        self.read.close()
-        self._pushed.close()
+        with self._lock:
+            self._is_closed = True
+        for box in self._boxes():
+            box.close()
+        for place in tuple(self._cameras.values()):
+            place.newest.close()
 
-    def _refuse(self, kind: str, reason: str, lag_s: float) -> Pushed:
-        self._refused[kind] += 1
-        return Pushed(False, reason, lag_s)
+    def _giving_way(self) -> list[Mailbox]:
+        return [*(place.box for place in tuple(self._cameras.values())), *self._live]
+
+    def _boxes(self) -> Sequence[Mailbox]:
+        return [self.read, *self._giving_way()]
+
+
+def _not_later(pts_s: float, newest_s: float) -> str:
+    return f"pts_s={pts_s}: not later than {newest_s}, the frame before"
+
+
+def _still(number: int, frame: Frame) -> Still:
+    return Still(
+        number,
+        frame.pts_s,
+        time.monotonic(),
+        lambda: frame.image,
+        camera=frame.camera,
+        wall_s=frame.wall_s,
+    )

@@ -9,7 +9,7 @@ import xxhash
 
 from longtake.streaming.pipe import is_stdin
 from longtake.streaming.report import SourceReport
-from longtake.streaming.sources import find_path
+from longtake.streaming.sources import find_path, has_scheme
 
 _KEY = "sources"
 
@@ -86,7 +86,7 @@ def identify(address: str, start_s: float, stop_s: float | None) -> str | None:
     Raises:
         SourceError: if there is nothing.
     """
-    if is_stdin(address):
+    if is_stdin(address) or is_remote(address):
         return None
     path = find_path(address).resolve()
     if not (path.is_file() or path.is_dir()):
@@ -96,3 +96,8 @@ def identify(address: str, start_s: float, stop_s: float | None) -> str | None:
         inside = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
         size = xxhash.xxh3_64_hexdigest(repr(inside).encode())
     return f"{path} {size} {start_s:g}..{'' if stop_s is None else format(stop_s, 'g')}"
+
+
+def is_remote(address: str) -> bool:
+    """Whether it lies elsewhere, where it may have become another video meanwhile."""
+    return has_scheme(address) and not address.lower().startswith("file://")

@@ -9,20 +9,24 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from longtake import scope
+from longtake.filling import Filling, count
 from longtake.memory.album import Caption
 from longtake.memory.base import Index
 from longtake.memory.chunk import Chunk, ChunkInfo, summarize
+from longtake.memory.events import Event
 from longtake.memory.fetching import Fetch
 from longtake.memory.forgetting import Forgotten
 from longtake.memory.index import realign
 from longtake.memory.ladder import PICTURE
 from longtake.memory.layout import Segment
+from longtake.memory.marks import Gap
 from longtake.memory.store import Store
 from longtake.models.base import Adapter, Image, Step
 from longtake.modes import find_mode
@@ -32,6 +36,7 @@ from longtake.streaming.frame import Frame
 from longtake.stretch import SEEN, Hidden, Stretch
 
 _HIDDEN = "hidden"  # name of a note
+_PATIENCE_STEPS = 2  # at the take's rate, for a camera's next frame
 
 
 class Session:
@@ -54,13 +59,16 @@ class Session:
         self.mode = find_mode(config.mode)
         self.pace = self.mode.pace(config, adapter)
         self.window_shape = window_shape(adapter, self.pace)
-        self._waiting: list[Frame] = []  # fewer than a step's
+        each = adapter.recipe.frames_per_step
+        self._filling = Filling(each, _PATIENCE_STEPS * each / self.pace.fps)
         self._leaving: list[Chunk] = []  # left the window, not yet in the store
         self.listeners: list[Callable[[ChunkInfo], None]] = []  # are told of each new chunk
-        self.frames = 0
+        self.frames = 0  # that are in a chunk
         self.forgotten_frames = 0  # that were forgotten before they were in a chunk
+        self.left_frames = 0  # half a step of a file that was stopped: to be read again
         self.next_number = 0  # of the next chunk; what was forgotten keeps its number
         self.seen_s: float | None = None  # session time of the newest frame that was taken in
+        self._begun_s = -math.inf  # where the newest chunk begins
         self._keyless: frozenset[int] = frozenset()  # chunks of which only the picture is left
         self._unreadable: frozenset[int] = frozenset()  # without search vectors: damaged
         self._restored = -1, -1  # generation and next number of the store, when it was read
@@ -78,6 +86,11 @@ class Session:
         return self.stream.window
 
     @property
+    def waiting(self) -> int:
+        """Frames that do not fill a step."""
+        return len(self._filling)
+
+    @property
     def newest_s(self) -> float:
         """`seen_s`, and 0 before the first frame."""
         return self.seen_s or 0.0
@@ -92,42 +105,35 @@ class Session:
     # ---------------------------------------------------------------- frames
 
     def see(self, frames: Sequence[Frame]) -> int:
-        """Take in frames in time order; returns how many chunks they completed.
+        """Take in frames in time order; returns how many chunks they completed."""
+        return sum(1 for _ in self.seeing(frames))
+
+    def seeing(self, frames: Sequence[Frame]) -> Iterator[None]:
+        """The same chunk by chunk: a question may be answered after each.
 
         Frames that do not fill a step wait for the next ones (`flush` ends the wait).  Frames
         that fail are not tried again; a chunk that the store refused is, before any frame.
         """
         self._store_leaving()
-        each = self.adapter.recipe.frames_per_step
-        done = 0
+        whole: list[Sequence[Frame]] = []
         for frame in frames:
             if self._hidden.has(frame):
                 self.forgotten_frames += 1
                 self.seen_s = max(frame.pts_s, self.newest_s)
                 continue
-            if self._waiting and self._waiting[0].camera != frame.camera:
-                done += self.flush()  # a chunk never mixes cameras
-            self._waiting.append(frame)
-            full = len(self._waiting) // each * each
-            if full >= self.config.batch_frames:
-                done += self._take_first(full)
-            self.frames += 1
-        done += self._take_first(len(self._waiting) // each * each)
-        return done
+            whole += self._filling.add(frame)
+            if sum(map(len, whole)) >= self.config.batch_frames:
+                ready, whole = whole, []
+                yield from self._take_in(ready)
+        yield from self._take_in(whole)
 
     def flush(self) -> int:
-        """Complete a waiting step by repeating its last frame; returns the chunks made (0 or 1)."""
-        if not self._waiting:
-            return 0
-        missing = -len(self._waiting) % self.adapter.recipe.frames_per_step
-        self._waiting += self._waiting[-1:] * missing
-        return self._take_first(len(self._waiting))
+        """Complete steps that wait by repeating their last frames; returns the chunks made."""
+        return sum(1 for _ in self._take_in(self._filling.flush()))
 
     def drop_waiting(self, since_s: float) -> None:
         """Forget frames from then on that do not fill a step: they will come again."""
-        kept = [frame for frame in self._waiting if frame.pts_s < since_s]
-        self.frames -= len(self._waiting) - len(kept)
-        self._waiting = kept
+        self.left_frames += self._filling.drop(lambda frame: frame.pts_s >= since_s)
 
     def save(self) -> None:
         """Write what is in the window too, so that opening the memory again restores it.
@@ -150,33 +156,33 @@ class Session:
             finally:
                 self._last_chunks = self.chunks
 
-    def _take_first(self, count: int) -> int:
-        """Take in the frames that have waited longest; they wait no more, whatever happens."""
-        ready, self._waiting = self._waiting[:count], self._waiting[count:]
-        return self._take_in(ready) if ready else 0
+    def _take_in(self, whole: Sequence[Sequence[Frame]]) -> Iterator[None]:
+        """Steps that follow one another of one camera: vision at once, then one by one through
+        the decoder.  They wait no more, whatever happens."""
+        for camera, steps in groupby(whole, lambda step: step[0].camera):
+            frames = list(steps)
+            flat = [frame for step in frames for frame in step]
+            images: list[Image] = [frame.image for frame in flat]
+            with torch.inference_mode():
+                made = self.adapter.steps(images, [frame.pts_s for frame in flat], camera)
+            for step, of in zip(made, frames, strict=True):
+                with torch.inference_mode():
+                    self._take_step(step, self._info(step, of[0].wall_s), of[0].image)
+                self.frames += count(of)
+                yield
 
-    @torch.inference_mode()
-    def _take_in(self, frames: Sequence[Frame]) -> int:
-        """Whole steps of one camera: vision at once, then step by step through the decoder."""
-        images: list[Image] = [frame.image for frame in frames]
-        steps = self.adapter.steps(images, [f.pts_s for f in frames], frames[0].camera)
-        each = self.adapter.recipe.frames_per_step
-        for i, step in enumerate(steps):
-            first = frames[i * each]
-            info = ChunkInfo(
-                self.next_number,
-                step.start_s,
-                step.end_s,
-                step.camera,
-                first.wall_s,
-                tokens=step.tokens,
-            )
-            self._take_step(step, info, first.image)
-        return len(steps)
+    def _info(self, step: Step, wall_s: float | None) -> ChunkInfo:
+        """Of the next chunk.  Chunks begin, as they end, in the order of time; of cameras at
+        uneven rates one may have begun a little before the other's that is there already."""
+        start_s = min(max(self._begun_s, step.start_s), step.end_s)
+        return ChunkInfo(
+            self.next_number, start_s, step.end_s, step.camera, wall_s, tokens=step.tokens
+        )
 
     def _take_step(self, step: Step, info: ChunkInfo, image: Image) -> None:
         self._leaving += self.stream.put(step, info)
         self.next_number, self.seen_s = info.number + 1, max(self.newest_s, info.end_s)
+        self._begun_s = info.start_s
         self._unstored += 1
         self._store.album.put(info.number, image)
         self._store_leaving()
@@ -245,6 +251,7 @@ class Session:
         self.next_number = max(self.next_number, self._store.next_number)
         self._align(newest[0].info.number if newest else self.next_number)
         self.stream.restore(newest)
+        self._begun_s = max([self._begun_s, *(info.start_s for info in past[-1:])])
         seen = [self.seen_s, self._store.noted(SEEN), past[-1].end_s if past else None]
         self.seen_s = max((at_s for at_s in seen if at_s is not None), default=None)
 
@@ -301,16 +308,13 @@ class Session:
     def _hide(self, stretch: Stretch, received_s: float) -> None:
         """Forget frames that are in no chunk yet, now and when they come again."""
         seen_s = -math.inf if self.seen_s is None else self.seen_s
-        received_s = max([received_s, *(frame.pts_s for frame in self._waiting)])
+        received_s = max(received_s, self._filling.newest_s)
         begin_s, end_s = max(stretch.start_s, seen_s), min(stretch.end_s, received_s)
         if end_s < begin_s or end_s <= seen_s:
             return
         self._hidden.add(Stretch(begin_s, end_s, stretch.camera), seen_s)
         self._store.note(_HIDDEN, self._hidden.to_note())
-        kept = [frame for frame in self._waiting if not self._hidden.has(frame)]
-        self.forgotten_frames += len(self._waiting) - len(kept)
-        self.frames -= len(self._waiting) - len(kept)
-        self._waiting = kept
+        self.forgotten_frames += self._filling.drop(self._hidden.has)
 
     def _renew(self, kept: Sequence[Chunk]) -> None:
         """A new window of these chunks; those that it has no use for leave it."""
@@ -358,6 +362,15 @@ class Session:
     def captioned(self, words: str) -> list[Caption]:
         """What was said with all of these words in it."""
         return self._store.album.find(words)
+
+    def gaps(self, start_s: float, end_s: float) -> list[Gap]:
+        """What is missing of this span, in time order."""
+        held = self._store.gaps()
+        return [gap for gap in held if gap.start_s <= end_s and start_s <= gap.end_s]
+
+    def log(self, event: Event) -> Event:
+        """Keep what happened; returned with its number."""
+        return self._store.log(event)
 
     def _live_infos(self) -> list[ChunkInfo]:
         return [*(chunk.info for chunk in self._leaving), *self.window.infos]

@@ -11,6 +11,7 @@ from longtake.models.base import DecoderShape
 from longtake.models.decode import Decoding
 from longtake.models.recipe import Recipe
 from longtake.strategies.parse import plan
+from longtake.streaming.capture_config import CaptureConfig
 
 MODES = ("recall", "rekv", "streamingvlm", "window", "full")
 SELECTIONS = ("dependent", "blind")
@@ -34,6 +35,7 @@ class TakeConfig:
     mailbox_frames: int = 64  # frames that may wait for the model
     batch_frames: int = 16  # frames put through vision at once, where so many wait
     evidence: int = 4  # chunks looked at for evidence
+    capture: CaptureConfig = field(default_factory=CaptureConfig)  # of cameras, where not given
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     decoding: Decoding = field(default_factory=Decoding)
 

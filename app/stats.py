@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from longtake.memory.marks import Gap, Span
+from longtake.streaming.capture import CaptureStats
 
 
 @dataclass(frozen=True, slots=True)
 class TakeStats:
     """A take at one moment."""
 
+    received: int  # frames that came: those seen, those that wait and those dropped
     frames: int  # seen by the model
     chunks: int
     newest_s: float
@@ -28,4 +30,5 @@ class TakeStats:
     kept: Sequence[Span]  # what never grows too old, in time order
     queue_bytes: int  # of chunks on their way to the disk
     refused: int  # chunks that a slow disk cost in this run; they are among the gaps
+    cameras: Mapping[str, CaptureStats]  # that are, or were, watched live, by name
     degraded: int  # and those that were written with fewer bits for that reason

@@ -6,22 +6,33 @@ bounded queue; the engine's one worker turns to them, questions first.
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from longtake.admission import Wish, admit
+from longtake.alerts.alert import Alert
+from longtake.alerts.alert_config import AlertConfig
+from longtake.alerts.alerts import Alerts
+from longtake.alerts.event import AlertEvent
 from longtake.answer import Answer
 from longtake.asked import Asked, Select
 from longtake.asking import Asking
+from longtake.cameras import Cameras
 from longtake.dialogues import Dialogues
 from longtake.inbox import FORGOTTEN, Inbox, Pushed
 from longtake.ledger import Ledger
+from longtake.live_watch import Ears, LiveWatch
+from longtake.memory.events import Event
+from longtake.memory.intake import check_camera
 from longtake.models.base import Adapter
 from longtake.models.decode import Decoding
 from longtake.moments import Found, Picture
@@ -31,18 +42,27 @@ from longtake.narration.rules import RATIO, THRESHOLD
 from longtake.narration.telling import REQUEST, Telling
 from longtake.scope import When
 from longtake.searching import pictures, search
+from longtake.seeing import Follower, Seeing
 from longtake.session import Session
 from longtake.settings import Pace
 from longtake.stats import TakeStats
 from longtake.strategies.plans import Plans
+from longtake.streaming.addresses import parse_address
+from longtake.streaming.capture import Outage
+from longtake.streaming.capture_config import CaptureConfig
 from longtake.streaming.frame import Frame
+from longtake.streaming.masks import black_out
+from longtake.streaming.sources import is_camera
 from longtake.stretch import Stretch
 from longtake.watch import Watch
+from longtake.wording import one_line
 
 if TYPE_CHECKING:
     from longtake.engine import Engine
     from longtake.memory.forgetting import Forgotten
     from longtake.memory.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 class Take:
@@ -59,14 +79,22 @@ class Take:
         self._owns_engine = False
         self._lock = threading.Lock()
         self._closed = False
-        self._inbox = Inbox(mailbox_frames, engine.wake)
-        self._ledger = Ledger(store)
-        self._watches: list[Watch] = []
-        self._last_stats: TakeStats | None = None
-        self._has_ended = threading.Event()
         self._dialogues = Dialogues()
         self._narrating = Narrating(session)
         self._plans = Plans(session.config.recall, str(session.adapter.device))
+        self._inbox = Inbox(
+            mailbox_frames,
+            engine.wake,
+            push_fps=session.pace.fps if session.config.capture.policy == "newest" else None,
+            after_s=float("-inf") if session.seen_s is None else session.seen_s,
+        )
+        self._cameras = Cameras(self._inbox)
+        self._ledger = Ledger(store)
+        self._alerts = Alerts(session, session.log)
+        followers: list[Follower] = [self._narrating, self._alerts]
+        self._seeing = Seeing(session, self._inbox, self._ledger, followers, self._miss)
+        self._last_stats: TakeStats | None = None
+        self._has_ended = threading.Event()
 
     # ---------------------------------------------------------------- frames come in
 
@@ -74,35 +102,88 @@ class Take:
         self,
         address: str | os.PathLike[str],
         *,
+        camera: str = "",
         start_s: float = 0.0,
         stop_s: float | None = None,
-    ) -> Watch:
-        """Begin to read a file or folder; returns at once.
+        capture: CaptureConfig | None = None,
+    ) -> Watch | LiveWatch:
+        """Begin to watch a file, a folder, a camera or a stream; returns at once.
 
-        A source that this memory has seen to its end is not read again: its watch is at its
+        A *file* that this memory has seen to its end is not read again: its watch is at its
         end at once.  One that was cut short goes on where it stopped.  A second source follows
         the first in session time (`Watch.offset_s`); one is watched at a time.
 
+        A *camera* (docs/live.md) is watched until it is stopped, over lost connections too, and
+        several are at once, each under a name of its own; the newest frame wins.  What is wrong
+        with it is told by its `state`, and does not raise here.
+
+        Args:
+            address: a path, ``-``, ``webcam:0``, ``/dev/video0``, ``rtsp://``, ``http://``,
+                ``udp://``.
+            camera: its name, in evidence and to look at it.
+            start_s: of a file: where to begin, in its own time.
+            stop_s: of a file: before which time to end.
+            capture: how a camera is opened, drained and sampled; None: as the take's config says.
+
         Raises:
-            SourceError: if it cannot be opened; says what is wrong and what to do.
-            RuntimeError: if another source is still being watched, or the take is closed.
+            SourceError: if it is a file that cannot be opened, or no address at all; says what
+                is wrong and what to do.
+            RuntimeError: if another source is still being watched that it cannot go beside, or
+                the take is closed.
         """
         self._check_open()
-        wish = Wish(address, start_s, stop_s)
+        check_camera(camera)
+        config = self._session.config.capture if capture is None else capture
+        if is_camera(os.fspath(address), config):
+            if start_s or stop_s is not None:
+                raise ValueError(
+                    f"start_s={start_s:g}, stop_s={stop_s}: bound a file; a camera is watched "
+                    "until it is stopped"
+                )
+            return self._watch_live(os.fspath(address), camera, config)
+        return self._watch_file(Wish(address, start_s, stop_s), camera, config)
+
+    def _watch_file(self, wish: Wish, camera: str, config: CaptureConfig) -> Watch:
         admitted = admit(wish, self._ledger, self._session, self._next_offset_s())
         if admitted.finished is not None:
-            self._narrating.end()
+            self._seeing.nothing_new()
             return Watch.of_known(admitted.source, self._inbox.read, admitted.finished)
-        watch = Watch(admitted, self._inbox.read, self._engine.wake)
+        box = self._inbox.add(1) if config.policy == "newest" else self._inbox.read
+        watch = Watch(admitted, box, self._engine.wake, camera=camera, masks=config.masks)
         try:
             with self._lock:
                 self._check_open()
-                self._check_alone()
-                self._ledger.record(watch.entry())  # from here on a crash loses no place
-                self._watches.append(watch)
+                self._seeing.add(watch)
         except BaseException:
+            self._inbox.remove(box)
             admitted.source.close()
             raise
+        watch.start()
+        return watch
+
+    def _watch_live(self, address: str, camera: str, config: CaptureConfig) -> LiveWatch:
+        session = self._session
+        with self._lock:
+            self._check_open()
+            if not self._seeing.watches:
+                self._cameras.begin(self._next_offset_s())
+            capacity = session.config.mailbox_frames if config.policy == "every" else 1
+            watch = LiveWatch(
+                parse_address(address, config.allow),
+                config,
+                camera=camera,
+                fps=self.pace.fps,
+                max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
+                mailbox=self._inbox.add(capacity),
+                session_s=self._cameras.session_s,
+                ears=Ears(on_outage=self._seeing.note_outage, on_end=self._engine.wake),
+            )
+            try:
+                self._seeing.add(watch)
+            except BaseException:
+                self._inbox.remove(watch.mailbox)
+                raise
+            self._cameras.add(watch)
         watch.start()
         return watch
 
@@ -116,26 +197,39 @@ class Take:
     ) -> Pushed:
         """Show one frame; never waits.  The image, uint8 RGB ``[H, W, 3]``, is copied.
 
-        A full mailbox drops its oldest frame (counted); a time that is not later than the last
-        one is refused.  Where the model failed on earlier frames, the next push is refused with
-        the reason, once.
+        Every camera has a mailbox of its own; full, its oldest frame gives way (counted).  A time
+        that is not later than its last one is refused.  With policy ``newest`` a camera's newest
+        frame alone waits, and of those that come faster than the take's rate only so many are
+        taken; the others are refused, ``not sampled``, without being copied.  Where the model
+        failed on earlier frames, the next push is refused with the reason, once.
 
         Raises:
             ValueError: if it is no picture or no time.
             RuntimeError: if the take is closed.
         """
         self._check_open()
-        frame = Frame(pts_s, image.copy() if hasattr(image, "copy") else image, camera, wall_s)
         if pts_s < 0:
             raise ValueError(f"pts_s={pts_s}: session time counts from 0 s")
+
+        def copied() -> Frame:
+            own = image.copy() if hasattr(image, "copy") else image
+            frame = Frame(pts_s, own, camera, wall_s)
+            masks = self._session.config.capture.masks
+            return replace(frame, image=black_out(frame.image, masks, camera)) if masks else frame
+
         lag_s = max(0.0, pts_s - self._session.newest_s)
-        return self._inbox.push(frame, self._newest_received_s(), lag_s)
+        reason = self._inbox.push(camera, pts_s, self._newest_read_s(), copied)
+        return Pushed(not reason, reason, lag_s)
+
+    def _newest_read_s(self) -> float:
+        """Session time of the newest frame that was read of a source, or seen; -inf before."""
+        read = [w.newest_s for w in self._seeing.watches if w.newest_s is not None]
+        seen = [] if self._session.seen_s is None else [self._session.seen_s]
+        return max((*read, *seen), default=float("-inf"))
 
     def _newest_received_s(self) -> float:
         """Session time of the newest frame that has come, seen or not; -inf before the first."""
-        read = [w.newest_s for w in tuple(self._watches) if w.newest_s is not None]
-        seen = [] if self._session.seen_s is None else [self._session.seen_s]
-        return max((self._inbox.newest_push_s, *read, *seen))
+        return max(self._inbox.newest_push_s, self._newest_read_s())
 
     def drain(self) -> None:
         """Return when every frame received so far has been seen (or dropped, counted).
@@ -148,17 +242,56 @@ class Take:
         self._check_open()
         received = self._inbox.received()
         while not self._inbox.has_handed_on(received):
-            self._engine.run(self.work)
-        self._engine.run(lambda: None)  # what was taken last is seen when the worker is free
+            self._engine.run(self._seeing.work)
+        self._engine.run(self._seeing.finish_batch)
         failure = self._inbox.pop_failure()
         if failure is not None:
             raise failure
+
+    # ---------------------------------------------------------------- looking at a camera
+
+    def read(self, camera: str = "", *, timeout_s: float | None = None) -> Frame:
+        """The next frame that a camera shows, whatever the model sees of it.
+
+        Args:
+            camera: its name; not needed where there is one alone.
+            timeout_s: None: as long as the camera is watched.
+
+        Raises:
+            StaleFrame: (a TimeoutError) if none comes in time, or none will.
+            ValueError: if there is no such camera.
+        """
+        return self._cameras.read(camera, timeout_s)
+
+    def async_read(self, camera: str = "", *, timeout_ms: float = 200.0) -> Frame:
+        """The newest frame that was not read before; waits for one where there is none.
+
+        Raises as `read` does.
+        """
+        return self._cameras.async_read(camera, timeout_ms)
+
+    def read_latest(self, camera: str = "", *, max_age_ms: float = 500.0) -> Frame:
+        """The newest frame, at once; may be one that was read before.
+
+        Raises:
+            StaleFrame: (a TimeoutError) if it came longer ago than ``max_age_ms``.
+            ValueError: if there is no such camera.
+        """
+        return self._cameras.read_latest(camera, max_age_ms)
 
     # ---------------------------------------------------------------- questions
 
     def ask(self, question: str, **options: Any) -> Answer:
         """Ask and wait.  Options as in `submit`."""
         return self.submit(question, **options).result()
+
+    def cancel(self) -> int:
+        """End every answer that is being spoken or waits, with what there is, as partial.
+
+        Returns:
+            How many.
+        """
+        return self._engine.cancel(self._session)
 
     def stream(self, question: str, **options: Any) -> Asking:
         """Ask, and iterate over pieces of the answer as they come; `result` is the whole."""
@@ -175,12 +308,22 @@ class Take:
             asking.cancel()
             raise
 
+    async def astream(self, question: str, **options: Any) -> AsyncIterator[str]:
+        """`stream` for coroutines: pieces as they come.  Leaving early cancels the answer."""
+        asking = self.submit(question, **options)
+        try:
+            async for piece in asking:
+                yield piece
+        finally:
+            asking.cancel()
+
     def submit(
         self,
         question: str,
         *,
         at_s: float | None = None,
         between_s: tuple[float, float] | None = None,
+        choices: Sequence[str] = (),
         top_k: int | None = None,
         decoding: Decoding | None = None,
         conversation: str | None = None,
@@ -198,6 +341,8 @@ class Take:
         Args:
             at_s: answer as if later frames had not been seen.
             between_s: recall only from between these two session times.
+            choices: the answer is exactly one of these, the most probable by its whole text;
+                `Answer.choices` has the probabilities.
             top_k: chunks that each layer recalls.
             decoding: greedy, or sampled with a seed.
             conversation: name of a dialogue that this question continues; the newest of at most
@@ -225,6 +370,7 @@ class Take:
             question=question,
             dialogue=self._dialogues.turns(conversation),
             when=When(at_s=at_s, between_s=between_s),
+            choices=tuple(choices),
             top_k=top_k,
             decoding=decoding,
             select_by=select_by,
@@ -236,7 +382,7 @@ class Take:
             diversity_s=diversity_s,
             select=select,
             with_window=with_window,
-            received_s=max(0.0, self._newest_received_s()),
+            newest_received_s=self._newest_received_s,
         )
         remember = None if conversation is None else _Remember(self._dialogues, conversation)
         return self._engine.ask(self._session, asked, deadline_s, remember)
@@ -301,7 +447,8 @@ class Take:
         """Forget a span for good: when it returns, no tier holds anything of it.
 
         Chunks that touch the span leave the device, RAM and disk, with search vectors, pictures,
-        captions and lines that nobody has taken yet.  Frames of it that were received and not
+        captions and lines that nobody has taken yet.  Answers that are being spoken end there, as
+        partial.  Frames of it that were received and not
         seen are dropped, counted as ``forgotten``, and not seen when a file is read again.  All
         conversations are forgotten too, for answers may tell of it.  What was handed out, answers
         and lines, is yours.
@@ -323,18 +470,33 @@ class Take:
 
     def _forget(self, stretch: Stretch) -> Forgotten:
         """On the worker; the disk last, since it alone can fail."""
+        self._engine.cut(self._session)  # answers hold copies of what they attend to
+        self._seeing.finish_batch()
         self._narrating.forget(stretch.start_s, stretch.end_s)
+        self._alerts.forget(stretch.start_s, stretch.end_s)
         self._dialogues.clear()
         self._plans.forget(self._session.touching(stretch))
         received_s = self._newest_received_s()
-        self._inbox.forget(stretch.has)
+        self._inbox.forget(stretch)
+        self._cameras.forget(stretch)
         return self._session.forget(stretch, received_s)
 
     def _current(self) -> Session:
         self._session.refresh()
         return self._session
 
-    # ---------------------------------------------------------------- lines
+    def events(
+        self, start_s: float = 0.0, end_s: float = math.inf, kind: str | None = None
+    ) -> list[Event]:
+        """What was logged of times that touch a span, in time order: alerts that fired.
+
+        Args:
+            kind: such as ``alert``; None: all.
+        """
+        self._check_open()
+        return self._store.events(start_s, end_s, kind)
+
+    # ---------------------------------------------------------------- lines and alerts
 
     def narrate(
         self,
@@ -375,6 +537,50 @@ class Take:
         )
         return self._engine.run(lambda: self._narrating.begin(telling))
 
+    def alert(
+        self,
+        condition: str,
+        on_event: Callable[[AlertEvent], object] | None = None,
+        *,
+        every_s: float = 1.0,
+        cooldown_s: float = 30.0,
+        confirm: int = 2,
+        threshold: float = 0.5,
+        actions: Sequence[Callable[[AlertEvent], object]] = (),
+        name: str | None = None,
+    ) -> Alert:
+        """Watch for something from now on; returns at once.
+
+        The condition is judged on new frames, over what the window holds, as a question with yes
+        or no for an answer (docs/live.md).  Events are told on a thread of the alert's own: what
+        is called may raise or block, and nothing stops; they can also be taken from the returned
+        `Alert`, and stand in the memory's log (`events`).
+
+        Args:
+            condition: a question, or a statement that may become true.
+            on_event: is called with each event.
+            every_s: seconds of stream from one judgement to the next.
+            cooldown_s: seconds of stream after an event without another.
+            confirm: judgements in a row that begin an event, and that end one.
+            threshold: of the probability of yes.
+            actions: are called as ``on_event`` is, such as `Webhook` and `Command`.
+            name: None: made from the condition.
+
+        Raises:
+            ValueError: if a value makes no sense, or there are too many alerts.
+            RuntimeError: if the take is closed.
+        """
+        self._check_open()
+        config = AlertConfig(
+            condition=condition,
+            every_s=every_s,
+            cooldown_s=cooldown_s,
+            confirm=confirm,
+            threshold=threshold,
+            name=name,
+        )
+        return self._engine.run(lambda: self._alerts.begin(config, on_event, actions))
+
     def stats(self) -> TakeStats:
         """How the take stands; after closing, how it stood then."""
         if self._last_stats is not None:
@@ -383,12 +589,15 @@ class Take:
         window = self._session.window
         dropped = Counter(self._inbox.dropped)
         dropped += Counter({FORGOTTEN: self._session.forgotten_frames})
+        dropped += Counter({"left": self._session.left_frames})
         return TakeStats(
+            received=self._inbox.count,
             frames=self._session.frames,
             chunks=self._session.chunks,
             newest_s=self._session.newest_s,
-            waiting=len(self._inbox),
+            waiting=len(self._inbox) + self._session.waiting,
             dropped=dict(dropped),
+            cameras=self._cameras.stats(),
             window_tokens=window.tokens,
             device_bytes=window.device_bytes,
             index_bytes=self._session.index.nbytes,
@@ -424,14 +633,14 @@ class Take:
             self._has_ended.wait()
             return
         try:
-            for watch in tuple(self._watches):
-                watch.stop()
+            self._seeing.stop_watches()
         finally:
             self._inbox.close()
             try:
-                self._engine.run(self._end)
+                self._engine.run(self._end, self._session, alone=True)
             finally:
                 self._engine.forget(self)
+                self._alerts.close()
                 self._has_ended.set()
                 if self._owns_engine:
                     self._engine.close()
@@ -443,15 +652,15 @@ class Take:
     def _end(self) -> None:
         """On the worker: everything that was accepted is seen, then written."""
         try:
-            while self.work():
-                pass
-            self._end_watches(self._watches, None)
+            self._seeing.finish()
             self._session.close()
         except Exception as error:
             self._narrating.fail(error)
+            self._alerts.fail(error)
             raise
         finally:
             self._narrating.close()
+            self._alerts.end()
             self._last_stats = self.stats()
             self._store.close()
 
@@ -465,6 +674,7 @@ class Take:
         trace: TracebackType | None,
     ) -> None:
         if kind is KeyboardInterrupt:  # what was read of a file can be read again
+            self.cancel()
             self._inbox.read.drop_all("interrupted")
         self.close()
 
@@ -472,77 +682,28 @@ class Take:
 
     @property
     def has_work(self) -> bool:
-        """Takes no lock: the engine looks while it holds its own."""
-        is_read = any(watch.is_read for watch in tuple(self._watches))
-        return bool(len(self._inbox)) or is_read
+        """Takes no lock: the worker looks while it holds its own."""
+        return self._seeing.has_work
 
     def work(self) -> bool:
-        """See some frames, or end a source that was read; False where nothing was to do."""
-        read = self._read_watches()  # looked at first: what they put lies in the mailbox by now
-        batch = self._session.config.batch_frames
-        frames = self._inbox.take(batch)
+        """See a step, or end a source that was read; False where nothing was to do."""
+        return self._seeing.work()
+
+    def fail(self, error: BaseException) -> None:
+        """`work` raised."""
+        self._seeing.fail(error)
+
+    def _miss(self, camera: str, outage: Outage) -> None:
+        """A camera showed nothing for a while: the memory says so."""
         try:
-            if frames:
-                self._session.see(frames)
-                return True
-            if read:
-                for watch in read:
-                    if watch.is_cut:  # half a step of it is read again
-                        self._session.drop_waiting(watch.offset_s)
-                self._session.flush()
-                self._session.save()
-                self._end_watches(read, None)
-                return True
-        except Exception as error:
-            self.fail(error, len(frames))
-            return True
-        return False
-
-    def _read_watches(self) -> list[Watch]:
-        with self._lock:
-            return [watch for watch in self._watches if watch.is_read]
-
-    def _end_watches(self, watches: list[Watch], error: BaseException | None) -> None:
-        seen_s = float("-inf") if self._session.seen_s is None else self._session.seen_s
-        for watch in tuple(watches):
-            watch.end(seen_s, error)
-            try:
-                self._ledger.record(watch.entry())
-            finally:
-                with self._lock:
-                    self._watches.remove(watch)
-                watch.release()
-        if watches and not self._watches:
-            self._narrating.end()
+            self._store.miss_span(outage.start_s, outage.end_s, camera)
+        except OSError as error:
+            _log.warning("an outage of %r is not in the memory: %s", camera, one_line(error))
 
     def _next_offset_s(self) -> float:
         """Where the next source begins in session time: a step behind what was seen."""
         newest_s = self._newest_received_s()
         return max(0.0, newest_s + 1 / self.pace.fps)
-
-    def fail(self, error: BaseException, frames: int = 0) -> None:
-        """Frames could not be taken in: sources end, and whoever waits, or pushes, is told."""
-        self._narrating.fail(error)
-        with self._lock:
-            watches = list(self._watches)
-        self._inbox.lose("failed", frames)
-        if not watches:
-            self._inbox.fail_pushes(error)
-        for watch in watches:
-            watch.stop()
-        self._inbox.read.drop_all("failed")
-        try:
-            self._end_watches(watches, error)
-        except Exception:  # the memory is what failed; that is told already
-            for watch in watches:
-                watch.release()
-
-    def _check_alone(self) -> None:
-        if self._watches:
-            raise RuntimeError(
-                f"{self._watches[0].address} is still being watched: wait() for it, or open "
-                "another take for a second source"
-            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from longtake.admission import Admitted, settle
 from longtake.ledger import Entry
 from longtake.streaming.errors import BeyondEnd
+from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
+from longtake.streaming.masks import Mask, black_out
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sources import Source
 
@@ -19,12 +20,23 @@ class Watch:
 
     Args:
         admitted: the source, open, and what is known of it.
+        camera: name that its frames get.
+        masks: blacked out in every frame.
         on_read: called once by the reading thread, when no more frames will come.
     """
 
-    def __init__(self, admitted: Admitted, mailbox: Mailbox, on_read: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        admitted: Admitted,
+        mailbox: Mailbox,
+        on_read: Callable[[], None],
+        *,
+        camera: str = "",
+        masks: Sequence[Mask] = (),
+    ) -> None:
         self._goes_on, self._all_seen, self._has_ended = admitted.goes_on, True, False
-        self._source, self._mailbox, self._on_read = admitted.source, mailbox, on_read
+        self._source, self.mailbox, self._on_read = admitted.source, mailbox, on_read
+        self.camera, self._masks = camera, masks
         self.identity, self.offset_s = admitted.identity, admitted.offset_s
         self._stop, self._seen = threading.Event(), threading.Event()
         self._error: BaseException | None = None
@@ -59,6 +71,11 @@ class Watch:
     def promised_s(self) -> float | None:
         """Where the source says it ends, in its own time."""
         return self._source.promised_s
+
+    @property
+    def is_drained(self) -> bool:
+        """None of its frames waits."""
+        return not len(self.mailbox)
 
     @property
     def is_cut(self) -> bool:
@@ -120,9 +137,8 @@ class Watch:
         try:
             with self._source:
                 for frame in self._source.frames():
-                    if self.offset_s:
-                        frame = replace(frame, pts_s=frame.pts_s + self.offset_s)
-                    if self._stop.is_set() or not self._mailbox.put(frame, self._stop):
+                    frame = self._as_seen(frame)
+                    if self._stop.is_set() or not self.mailbox.put(frame, self._stop):
                         break
                     self._first_s = frame.pts_s if self._first_s is None else self._first_s
                     self.newest_s = frame.pts_s
@@ -137,3 +153,8 @@ class Watch:
         finally:
             self.is_read = True
             self._on_read()
+
+    def _as_seen(self, frame: Frame) -> Frame:
+        """In session time, of its camera, without what is masked."""
+        image = black_out(frame.image, self._masks, self.camera)
+        return Frame(frame.pts_s + self.offset_s, image, self.camera, frame.wall_s)

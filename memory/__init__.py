@@ -1,7 +1,7 @@
 """Keep what the stream has shown, and find it again: chunks, codecs, tiers, index, recall.
 
     chunk.py, window.py, layout.py, turn.py     what is on the device
-    store.py, cache.py, album.py                RAM over disk, what is known, pictures
+    store.py, cache.py, album.py, events.py     RAM over disk, what is known, pictures, a log
     staging.py, queued.py, writer.py, desk.py   off the device, and to the disk in groups
     ladder.py, ageing.py, forgetting.py         what becomes of old chunks; what goes for good
     fetching.py, reading.py                     back from the disk, ahead of the decoder
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from longtake.memory.chunk import ChunkInfo as ChunkInfo
     from longtake.memory.chunk import summarize as summarize
     from longtake.memory.config import MemoryConfig as MemoryConfig
+    from longtake.memory.events import Event as Event
     from longtake.memory.files import MemoryDamaged as MemoryDamaged
     from longtake.memory.files import MemoryFull as MemoryFull
     from longtake.memory.files import MemoryInUse as MemoryInUse
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Album": "album",
     "Span": "marks",
+    "Event": "events",
     "MemoryUnlockable": "files",
     "Ladder": "ladder",
     "Gap": "marks",
@@ -78,6 +80,7 @@ __all__ = [
     "ChunkInfo",
     "ChunkMissing",
     "ChunkStore",
+    "Event",
     "Forgotten",
     "Gap",
     "Index",

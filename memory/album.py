@@ -1,9 +1,9 @@
 """What people are shown of a chunk: one small picture, and what was said about its time.
 
-Pictures and captions lie in `album.sqlite` beside the catalog, which never waits for them: a power
-loss may cost the last ones, never the file.  New ones lie in RAM until `commit` writes them, and
-are found there meanwhile.  Which chunks exist is not known here; pictures go by chunk number,
-captions by session time.  What is deleted is overwritten with zeros.
+Pictures, captions and events lie in `album.sqlite` beside the catalog, which never waits for them:
+a power loss may cost the last ones, never the file.  New ones lie in RAM until `commit` writes
+them, and are found there meanwhile.  Which chunks exist is not known here; pictures go by chunk
+number, captions and events by session time.  What is deleted is overwritten with zeros.
 """
 
 import threading
@@ -15,11 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from longtake.memory import files
+from longtake.memory import events, files
 from longtake.memory.database import Database
+from longtake.memory.events import Event, EventLog
 
 _JPEG_QUALITY = 80
-MOST_WAITING = 1000  # pictures, and captions, in RAM while the disk takes none
+MOST_WAITING = 1000  # pictures, captions, and events, in RAM while the disk takes none
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB)",
     # `folded` is the text as it is searched.  A full-text index would keep words of deleted
@@ -27,6 +28,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS captions (id INTEGER PRIMARY KEY, start_s REAL, end_s REAL, "
     "camera TEXT, text TEXT, folded TEXT)",
     "CREATE INDEX IF NOT EXISTS captions_in_time ON captions (start_s)",
+    *events.SCHEMA,
 )
 
 
@@ -45,7 +47,7 @@ class Caption:
 
 
 class Album:
-    """Thumbnails by chunk number, captions by time; any thread may call.
+    """Thumbnails by chunk number, captions and `events` by time; any thread may call.
 
     Only `commit`, `drop` and `forget` wait for the disk, and one another.
 
@@ -72,6 +74,7 @@ class Album:
                         database.execute(statement)
             newest = self._select("captions", "SELECT MAX(id) FROM captions")
             self._next_caption = 1 + ((newest and newest[0][0]) or 0)
+            self.events = EventLog(self._database)
         except BaseException:
             self._database.close()
             raise
@@ -148,7 +151,7 @@ class Album:
     # ---------------------------------------------------------------- less of it
 
     def drop(self, numbers: Iterable[int], spans: Sequence[tuple[float, float]] = ()) -> None:
-        """Delete pictures of chunks, and captions that lie within one of these spans.
+        """Delete pictures of chunks, and captions and events that lie within one of these spans.
 
         For what has grown too old; `forget` leaves no trace either.
         """
@@ -162,12 +165,12 @@ class Album:
     def forget(
         self, numbers: Iterable[int], start_s: float, end_s: float, camera: str | None = None
     ) -> None:
-        """Delete pictures of chunks, and captions that touch a span, for good.
+        """Delete pictures of chunks, captions and events that touch a span, for good.
 
         When it returns, nothing of them is left in RAM, in the file or in its write-ahead log.
 
         Args:
-            camera: only captions of this one; None: of all.
+            camera: only captions and events of this one; None: of all.
 
         Raises:
             OSError: if a reader in another process kept the log from being emptied.  Calling
@@ -212,7 +215,7 @@ class Album:
                     for number, jpeg in self._pictures.items()
                     if before is None or number < before
                 }
-            if not pictures and not captions:
+            if not pictures and not captions and not self.events.has_pending:
                 return
             with self._database.change() as database:
                 database.executemany(
@@ -225,6 +228,8 @@ class Album:
                         for i, c in captions.items()
                     ],
                 )
+                logged = self.events.write(database)
+            self.events.written(logged)
             with self._lock:
                 for number, jpeg in pictures.items():
                     if self._pictures.get(number) is jpeg:  # no newer one came meanwhile
@@ -233,11 +238,12 @@ class Album:
                     del self._captions[i]
 
     def bound(self) -> None:
-        """Forget the oldest pictures and captions that wait, where a disk takes none."""
+        """Forget the oldest of what waits, where a disk takes none."""
         with self._lock:
             for waiting in (self._pictures, self._captions):
                 for name in list(waiting)[: max(0, len(waiting) - MOST_WAITING)]:
                     del waiting[name]
+        self.events.bound(MOST_WAITING)
 
     def vacuum(self) -> None:
         """Give free room in the file back to the disk."""
@@ -256,7 +262,7 @@ class Album:
     def _delete(
         self,
         numbers: Sequence[int],
-        is_gone: Callable[[Caption], bool],
+        is_gone: Callable[[Caption | Event], bool],
         where: str,
         values: Sequence[tuple[Any, ...]],
     ) -> None:
@@ -266,10 +272,12 @@ class Album:
                 for number in numbers:
                     self._pictures.pop(number, None)
                 self._captions = {i: c for i, c in self._captions.items() if not is_gone(c)}
+            self.events.leave(is_gone)
             with self._database.change() as database:
                 each = [(number,) for number in numbers]
                 database.executemany("DELETE FROM thumbnails WHERE number = ?", each)
-                database.executemany(f"DELETE FROM captions WHERE {where}", values)
+                for table in ("captions", "events"):
+                    database.executemany(f"DELETE FROM {table} WHERE {where}", values)
 
     def _said(self, is_meant: Callable[[Caption], bool], where: str, *values: Any) -> list[Caption]:
         """RAM is looked at first: what a commit moves meanwhile is found twice, as one."""

@@ -267,8 +267,13 @@ class Catalog:
         with self._lock:
             self._notes.pop(key, None)
 
+    def take_back_gap(self, missing: Missing) -> None:
+        """A gap that was not committed."""
+        with self._lock:
+            self._missing = [one for one in self._missing if one is not missing]
+
     def miss(self, missing: Missing) -> None:
-        """Chunks that came and are not held; durable after `commit`."""
+        """Chunks that came and are not held, or nothing came; durable after `commit`."""
         with self._lock:
             self._missing.append(missing)
             self._next = max(self._next, missing.last + 1)
@@ -317,7 +322,8 @@ class Catalog:
         with self._db.change() as change:
             change.executemany(_INSERT, [fields_of(row) for row in rows])
             if rows:
-                close_gaps(change, rows[0].info.number, rows[0].info.start_s)
+                infos = (row.info for row in rows)
+                close_gaps(change, [(i.number, i.start_s, i.camera) for i in infos])
             for gap in missing:
                 add_gap(change, gap)
             notes_too = notes | ({_NEXT: json.dumps(self._next)} if missing else {})

@@ -77,7 +77,7 @@ class Desk:
             catalog.note(entry.key, entry.text)
         elif isinstance(entry, QueuedGap):
             catalog.miss(entry.missing)
-        else:
+        elif isinstance(entry, QueuedChunk):
             record = entry.record(self._encoder)
             self._close_in_time(entry.info)
             self._make_room(len(record), entry.info.end_s)
@@ -92,6 +92,8 @@ class Desk:
             self._written.remove(entry)
             if isinstance(entry, QueuedNote):
                 self._folder.catalog.take_back_note(entry.key)
+            elif isinstance(entry, QueuedGap):
+                self._folder.catalog.take_back_gap(entry.missing)
             elif isinstance(entry, QueuedChunk) and entry.place is not None:
                 self._folder.catalog.withdraw(entry.info.number)
                 self._folder.segments.cut(entry.place.offset)

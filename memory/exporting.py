@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from longtake.memory.manifest import NAME as MANIFEST
 from longtake.memory.record import ChunkCorrupt
 from longtake.memory.segments import read_head, segment_numbers, segment_path
 from longtake.memory.store import Store
-from longtake.memory.survey import CATALOG, OWN_NOTES, SEGMENTS, reading, survey
+from longtake.memory.survey import CATALOG, OWN_NOTES, SEGMENTS, gaps_of, reading, survey
 
 PICTURES = "pictures"
 _FILE_NBYTES = 128 << 20  # of tensors in one file, about
@@ -333,6 +333,7 @@ def _manifest(
             for c in captions
         ],
         "kept": [[span.start_s, span.end_s] for span in seen.kept],
+        "events": [asdict(event) for event in store.events(start_s, end_s)],
         "gaps": _gaps(store.folder) if is_whole else [],
         # of a part they would claim that sources were seen which are not in it
         "notes": {k: v for k, v in seen.notes.items() if k not in OWN_NOTES} if is_whole else {},
@@ -340,10 +341,5 @@ def _manifest(
 
 
 def _gaps(folder: Path) -> list[dict[str, Any]]:
-    names = ("first", "last", "start_s", "end_s", "chunks", "reason")
     with reading(folder / CATALOG) as catalog:
-        made = "SELECT 1 FROM sqlite_master WHERE name = 'gaps'"
-        if catalog.execute(made).fetchone() is None:
-            return []
-        rows = catalog.execute(f"SELECT {', '.join(names)} FROM gaps ORDER BY first").fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        return [asdict(missing) for missing in gaps_of(catalog)]

@@ -153,6 +153,8 @@ def _fill(work: Path, export: Path, manifest: Manifest, progress: Progress) -> i
                     store.sync()
         for said in manifest.captions:
             store.album.add_caption(said.start_s, said.end_s, said.text, said.camera)
+        for event in manifest.events:
+            store.log(event)
         store.sync()
         store.album.commit()
     return pictures

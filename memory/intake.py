@@ -79,15 +79,20 @@ def check_order(info: ChunkInfo, newest: Row | None, next_number: int) -> None:
         )
 
 
+def check_camera(name: str) -> None:
+    """Raises ValueError if a camera's name cannot be kept."""
+    if len(name.encode()) > MOST_NAME_BYTES:
+        raise ValueError(
+            f"the camera's name has more than {MOST_NAME_BYTES} bytes; give it a shorter one"
+        )
+
+
 def check_chunk(chunk: Chunk, vectors: Tensor, newest: Row | None, key_bias: Tensor | None) -> None:
     """Raises ValueError if a chunk is not of the others' layers, heads and dimension, or cannot
     be written in any codec."""
     if chunk.keys.dtype not in _DTYPES:
         raise ValueError(f"{chunk}: chunks are kept as {', '.join(map(str, _DTYPES))}")
-    if len(chunk.info.camera.encode()) > MOST_NAME_BYTES:
-        raise ValueError(
-            f"the camera's name has more than {MOST_NAME_BYTES} bytes; give it a shorter one"
-        )
+    check_camera(chunk.info.camera)
     width = (chunk.layers, chunk.heads * chunk.dim)
     if key_bias is not None and tuple(key_bias.shape) != width:
         raise ValueError(f"{chunk}: the keys' bias is {list(key_bias.shape)}, not {list(width)}")

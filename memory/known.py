@@ -6,6 +6,7 @@ Their tensors are not known here.
 from __future__ import annotations
 
 import json
+import math
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from typing import Any
 from longtake.memory.catalog import Row
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.config import CODEC_NAMES
+from longtake.memory.events import Event
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.ladder import RUNGS, base_of
-from longtake.memory.marks import Gap, Span
+from longtake.memory.marks import Gap, Missing, Span, with_waiting
 from longtake.memory.queued import QueuedChunk
 
 
@@ -38,6 +40,7 @@ class Known:
         self._lock = threading.RLock()  # of all that follows
         self._queued: dict[int, QueuedChunk] = {}  # until they are durable, oldest first
         self._notes: dict[str, str] = {}  # until they are written
+        self._unseen: list[Missing] = []  # until they are durable
         self._infos: list[ChunkInfo] = []  # as far as they were asked for
         self._seen = folder.catalog.generation  # to which `_infos` belongs
         self._next = 0  # behind what was put last
@@ -109,9 +112,23 @@ class Known:
         return {name: found[name] for name in RUNGS if name in found}
 
     def gaps(self) -> list[Gap]:
-        """Stretches of time that were seen and are not held, in time order."""
+        """Stretches of time that were seen and are not held, or in which a camera showed
+        nothing, in time order."""
         with self._reading():
-            return self._catalog.marks.gaps()
+            waiting = list(self._unseen)
+        return with_waiting(self._catalog.marks.gaps(), waiting)
+
+    def events(
+        self, start_s: float = 0.0, end_s: float = math.inf, kind: str | None = None
+    ) -> list[Event]:
+        """What was logged of times that touch this span, in time order.
+
+        Args:
+            start_s, end_s: session seconds; both ends belong to it.
+            kind: of this kind alone; None: of all.
+        """
+        with self._reading():
+            return self._folder.album.events.events(start_s, end_s, kind)
 
     def refresh(self) -> bool:
         """For a reader: True if its writer has made more durable, or changed something.

@@ -14,6 +14,7 @@ import xxhash
 
 from longtake.memory import files
 from longtake.memory.chunk import ChunkInfo
+from longtake.memory.events import Event
 from longtake.memory.marks import Missing, Span
 
 NAME = "memory.json"
@@ -85,6 +86,7 @@ class Manifest:
     files: Mapping[str, File]
     chunks: Sequence[Listed]  # in order
     captions: Sequence[Said]
+    events: Sequence[Event]  # none in exports of earlier versions
     kept: Sequence[Span]
     gaps: Sequence[Missing]
     notes: Mapping[str, Any]
@@ -141,6 +143,7 @@ def _manifest(path: Path, read: Any) -> Manifest:
         files=held,
         chunks=listed,
         captions=[_said(caption) for caption in read["captions"]],
+        events=[_event(event) for event in read.get("events", ())],
         kept=[Span(float(start_s), float(end_s)) for start_s, end_s in read["kept"]],
         gaps=[_gap(gap) for gap in read["gaps"]],
         notes=_is(read["notes"], dict),
@@ -185,7 +188,15 @@ def _said(read: Any) -> Said:
     return Said(*times, _is(read["text"], str), _is(read["camera"], str))
 
 
+def _event(read: Any) -> Event:
+    kind, name, text, camera = (_is(read[key], str) for key in ("kind", "name", "text", "camera"))
+    wall_s, score = (None if read[key] is None else float(read[key]) for key in ("wall_s", "score"))
+    times = float(read["start_s"]), float(read["end_s"])
+    return Event(*times, kind, name, text, camera, wall_s, score)
+
+
 def _gap(read: Any) -> Missing:
     first, last, chunks = (_is(read[name], int) for name in ("first", "last", "chunks"))
     times = float(read["start_s"]), float(read["end_s"])
-    return Missing(first, last, *times, chunks, _is(read["reason"], str))
+    camera = _is(read.get("camera", ""), str)  # earlier versions tell none
+    return Missing(first, last, *times, chunks, _is(read["reason"], str), camera)

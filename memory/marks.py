@@ -1,11 +1,15 @@
 """What is said of stretches of time: kept for good, or missing and why.
 
-Both lie in the catalog's file, in tables of their own.  Session seconds.
+Both lie in the catalog's file, in tables of their own.  Session seconds.  Most gaps are chunks
+that were seen and are not held.  A gap of `UNSEEN` tells that there was nothing to see: it has a
+camera and no chunks, and stays when its time is forgotten, for nothing seen is told by it.
 """
 
 import math
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from longtake.memory.database import Database
 
@@ -14,9 +18,16 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS gaps (
         first INTEGER, last INTEGER, start_s REAL, end_s REAL, chunks INTEGER, reason TEXT)""",
 )
+CAMERA = "ALTER TABLE gaps ADD COLUMN camera TEXT DEFAULT ''"  # earlier gaps have none
+OFFLINE = "offline"
+UNSEEN = (OFFLINE,)  # a camera that was not connected
 # By back-pressure; by a person; by the ladder; with the end of a file.
-REASONS = ("dropped", "forgotten", "aged", "lost")
+REASONS = ("dropped", "forgotten", "aged", "lost", *UNSEEN)
+_IS_UNSEEN = "reason IN ({})".format(", ".join(f"'{reason}'" for reason in UNSEEN))
 MOST_GAPS = 10_000  # older ones of one reason are joined
+COLUMNS_OF = "SELECT name FROM pragma_table_info('gaps')"
+FIELDS = ("first", "last", "start_s", "end_s", "chunks", "reason", "camera")
+_ROWS = f"SELECT rowid, {', '.join(FIELDS)} FROM gaps WHERE reason = ? AND camera = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +53,67 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Chunks of this stretch were seen and are not held."""
+    """Chunks of this stretch were seen and are not held; or, of `UNSEEN`, nothing was seen."""
 
     start_s: float
     end_s: float
-    chunks: int
+    chunks: int  # 0 where nothing was seen
     reason: str  # one of REASONS
+    camera: str = ""  # "": not told
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
     """Neighbouring chunk numbers that are gone, for a gap."""
 
-    first: int
+    first: int  # -1 where nothing was seen
     last: int  # included
     start_s: float
     end_s: float
     chunks: int
     reason: str
+    camera: str = ""
+
+    @property
+    def gap(self) -> Gap:
+        """As it is told."""
+        return Gap(self.start_s, self.end_s, self.chunks, self.reason, self.camera)
+
+    def is_beside(self, other: "Missing") -> bool:
+        """True if the two are one gap."""
+        if (self.reason, self.camera) != (other.reason, other.camera):
+            return False
+        if self.reason in UNSEEN:
+            return self.start_s <= other.end_s and other.start_s <= self.end_s
+        return self.last >= other.first - 1 and self.first <= other.last + 1
+
+    def lies_in(self, other: "Missing") -> bool:
+        """True if the other, of the same reason and camera, tells of all this time."""
+        is_alike = (self.reason, self.camera) == (other.reason, other.camera)
+        return is_alike and other.start_s <= self.start_s and self.end_s <= other.end_s
+
+    def joined(self, other: "Missing") -> "Missing":
+        """Both, as one."""
+        return replace(
+            self,
+            first=min(self.first, other.first),
+            last=max(self.last, other.last),
+            start_s=min(self.start_s, other.start_s),
+            end_s=max(self.end_s, other.end_s),
+            chunks=self.chunks + other.chunks,
+        )
+
+
+def unseen(start_s: float, end_s: float, camera: str, reason: str) -> Missing:
+    """A stretch in which a camera showed nothing.
+
+    Raises:
+        ValueError: if the times are not in order, or the reason is none of `UNSEEN`.
+    """
+    span = Span(start_s, end_s)
+    if reason not in UNSEEN:
+        raise ValueError(f"reason={reason!r}: without chunks it may be {', '.join(UNSEEN)}")
+    return Missing(-1, -1, span.start_s, span.end_s, 0, reason, camera)
 
 
 class Marks:
@@ -81,12 +135,12 @@ class Marks:
         rows = self._db.select("SELECT start_s, end_s FROM kept ORDER BY start_s")
         return [Span(*row) for row in rows]
 
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[Missing]:
         """What is missing, in time order."""
         if not self._is_there:
             return []
-        rows = self._db.select("SELECT start_s, end_s, chunks, reason FROM gaps ORDER BY first")
-        return [Gap(*row) for row in rows]
+        there = {name for (name,) in self._db.select(COLUMNS_OF)}
+        return [Missing(*row) for row in self._db.select(select_gaps(there))]
 
     def keep(self, span: Span) -> None:
         """From now on nothing of it ages."""
@@ -119,51 +173,84 @@ class Marks:
             change.executemany("INSERT INTO kept VALUES (?, ?)", rows)
 
 
+def select_gaps(there: Collection[str]) -> str:
+    """The query for `FIELDS` of all gaps, in time order.
+
+    Args:
+        there: columns that the table has, as `COLUMNS_OF` finds them; an earlier version's
+            have no camera.
+    """
+    asked = (name if name in there else f"'' AS {name}" for name in FIELDS)
+    return f"SELECT {', '.join(asked)} FROM gaps ORDER BY start_s, first"
+
+
 def add_gap(change: sqlite3.Connection, missing: Missing) -> None:
-    """Within a change: record what is gone, joined with a neighbour of the same reason."""
-    first, last, start_s, end_s, chunks = (
-        missing.first,
-        missing.last,
-        missing.start_s,
-        missing.end_s,
-        missing.chunks,
-    )
-    beside = "SELECT rowid, first, last, start_s, end_s, chunks FROM gaps WHERE reason = ?"
-    neighbours = change.execute(
-        f"{beside} AND last >= ? AND first <= ?", (missing.reason, first - 1, last + 1)
-    ).fetchall()
-    for rowid, its_first, its_last, its_start_s, its_end_s, its_chunks in neighbours:
-        first, last = min(first, its_first), max(last, its_last)
-        start_s, end_s = min(start_s, its_start_s), max(end_s, its_end_s)
-        chunks += its_chunks
-        change.execute("DELETE FROM gaps WHERE rowid = ?", (rowid,))
-    change.execute(
-        "INSERT INTO gaps VALUES (?,?,?,?,?,?)",
-        (first, last, start_s, end_s, chunks, missing.reason),
-    )
+    """Within a change: record what is missing, joined with neighbours of the same reason and
+    camera."""
+    where = "last >= ? AND first <= ?"
+    ends: tuple[float, float] = (missing.first - 1, missing.last + 1)
+    if missing.reason in UNSEEN:
+        where, ends = "end_s >= ? AND start_s <= ?", (missing.start_s, missing.end_s)
+    beside = change.execute(f"{_ROWS} AND {where}", (missing.reason, missing.camera, *ends))
+    _replace(change, missing, beside.fetchall())
     _join_oldest(change, missing.reason)
 
 
-def close_gaps(change: sqlite3.Connection, number: int, start_s: float) -> None:
-    """Within a change: a chunk begins where, or before, something was missing.
+def close_gaps(change: sqlite3.Connection, begun: Sequence[tuple[int, float, str]]) -> None:
+    """Within a change: chunks begin where, or before, something was missing.
 
-    Time only goes forward among chunks, so what lies behind its start is seen again.
+    Time only goes forward among chunks, so what lies behind the first one's start is seen again:
+    those that were lost come back with later numbers.  A stretch in which a camera showed nothing
+    is another matter: chunks of other cameras come from it, and its own begin where it ends.  It
+    is cut where one of its own begins within it: a crash may have put the stream back.
+
+    Args:
+        begun: number, start in session seconds and camera of each chunk, oldest first.
     """
-    change.execute("DELETE FROM gaps WHERE last < ? AND start_s >= ?", (number, start_s))
+    number, start_s, _ = begun[0]
+    change.execute(
+        f"DELETE FROM gaps WHERE last < ? AND start_s >= ? AND NOT {_IS_UNSEEN}", (number, start_s)
+    )
+    found = change.execute(
+        f"SELECT rowid, start_s, end_s, camera FROM gaps WHERE end_s > ? AND {_IS_UNSEEN}",
+        (start_s,),
+    ).fetchall()
+    for rowid, from_s, to_s, camera in found:
+        within = (at_s for _, at_s, its in begun if its == camera and from_s < at_s < to_s)
+        if (cut_s := next(within, None)) is not None:
+            change.execute("UPDATE gaps SET end_s = ? WHERE rowid = ?", (cut_s, rowid))
+
+
+def with_waiting(gaps: Sequence[Missing], waiting: Iterable[Missing]) -> list[Gap]:
+    """What is recorded, and what is on its way; what has just been recorded counts once.
+
+    In time order.
+    """
+    more = [new for new in waiting if not any(new.lies_in(gap) for gap in gaps)]
+    return [each.gap for each in sorted([*gaps, *more], key=lambda gap: gap.start_s)]
+
+
+def _replace(change: sqlite3.Connection, missing: Missing, rows: Sequence[tuple[Any, ...]]) -> None:
+    """One gap in place of these."""
+    for rowid, *fields in rows:
+        missing = missing.joined(Missing(*fields))
+        change.execute("DELETE FROM gaps WHERE rowid = ?", (rowid,))
+    change.execute(
+        f"INSERT INTO gaps ({', '.join(FIELDS)}) VALUES (?,?,?,?,?,?,?)",
+        tuple(getattr(missing, name) for name in FIELDS),
+    )
 
 
 def _join_oldest(change: sqlite3.Connection, reason: str) -> None:
-    """Keep the table bounded: beyond MOST_GAPS the oldest two of a reason become one."""
+    """Keep the table bounded: beyond MOST_GAPS the oldest two of a reason become one, those of
+    the camera that has most."""
     (count,) = change.execute("SELECT COUNT(*) FROM gaps WHERE reason = ?", (reason,)).fetchone()
     if count <= MOST_GAPS:
         return
-    two = change.execute(
-        "SELECT rowid, first, last, start_s, end_s, chunks FROM gaps WHERE reason = ? "
-        "ORDER BY first LIMIT 2",
-        (reason,),
-    ).fetchall()
-    change.executemany("DELETE FROM gaps WHERE rowid = ?", [(row[0],) for row in two])
-    change.execute(
-        "INSERT INTO gaps VALUES (?,?,?,?,?,?)",
-        (two[0][1], two[1][2], two[0][3], two[1][4], two[0][5] + two[1][5], reason),
-    )
+    most = "SELECT camera FROM gaps WHERE reason = ? GROUP BY camera ORDER BY COUNT(*) DESC LIMIT 1"
+    (camera,) = change.execute(most, (reason,)).fetchone()
+    oldest = change.execute(f"{_ROWS} ORDER BY start_s, first LIMIT 2", (reason, camera))
+    first, *rest = oldest.fetchall()
+    change.execute("DELETE FROM gaps WHERE rowid = ?", (first[0],))
+    if rest:  # otherwise each has one: the oldest goes
+        _replace(change, Missing(*first[1:]), rest)

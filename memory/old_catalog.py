@@ -14,7 +14,7 @@ from longtake.memory.catalog import Row
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.intent import Intent
 from longtake.memory.ladder import PICTURE
-from longtake.memory.marks import REASONS, Missing, Span
+from longtake.memory.marks import FIELDS, REASONS, Missing, Span
 from longtake.memory.record import MemoryFromFuture
 from longtake.memory.salvage import Value, salvaged
 from longtake.memory.signature import FORMAT
@@ -57,12 +57,8 @@ def read_old(path: Path) -> OldCatalog:
     Raises:
         MemoryFromFuture: if a newer longtake wrote it.
     """
-    columns = ("first", "last", "start_s", "end_s", "chunks", "reason")
-    gaps = [
-        gap
-        for gap in _made(Missing, salvaged(path, "gaps", columns))
-        if gap.reason in REASONS and gap.first <= gap.last
-    ]
+    rows = ((*row, camera or "") for *row, camera in salvaged(path, "gaps", FIELDS))
+    gaps = [gap for gap in _made(Missing, rows) if gap.reason in REASONS and gap.first <= gap.last]
     notes = dict(_notes(path))
     intent = _intent(notes.pop(INTENT, "{}"))
     return OldCatalog(

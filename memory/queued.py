@@ -5,7 +5,7 @@ A chunk is readable from here until it is durable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -106,7 +106,7 @@ class QueuedNote:
 
 @dataclass(slots=True, eq=False)
 class QueuedGap:
-    """A chunk that came and was not taken."""
+    """A chunk that came and was not taken, or a stretch in which nothing came."""
 
     missing: Missing
     nbytes: int = field(default=_SMALL)
@@ -116,15 +116,26 @@ class QueuedGap:
         return False
 
     def absorb(self, later: object) -> bool:
-        """Neighbouring gaps of one reason are one."""
-        if not isinstance(later, QueuedGap):
+        """Neighbouring gaps of one reason and camera are one."""
+        if not isinstance(later, QueuedGap) or not self.missing.is_beside(later.missing):
             return False
-        mine, its = self.missing, later.missing
-        if mine.reason != its.reason or its.first != mine.last + 1:
-            return False
-        chunks = mine.chunks + its.chunks
-        self.missing = replace(mine, last=its.last, end_s=its.end_s, chunks=chunks)
+        self.missing = self.missing.joined(later.missing)
         return True
 
 
-Queued = QueuedChunk | QueuedNote | QueuedGap
+@dataclass(slots=True, eq=False)
+class QueuedEvent:
+    """Something in the album that no chunk may come behind: it asks for a commit in time."""
+
+    nbytes: int = field(default=_SMALL)
+
+    @property
+    def may_wait(self) -> bool:
+        return False
+
+    def absorb(self, later: object) -> bool:
+        """Many ask as one."""
+        return isinstance(later, QueuedEvent)
+
+
+Queued = QueuedChunk | QueuedNote | QueuedGap | QueuedEvent

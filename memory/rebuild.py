@@ -11,11 +11,11 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from longtake.memory import files
+from longtake.memory import events, files
 from longtake.memory.album import Album
 from longtake.memory.catalog import Catalog, Row
 from longtake.memory.chunk import ChunkInfo
@@ -317,7 +317,7 @@ def _free(path: Path) -> Path:
 
 
 def _mend_album(folder: Path) -> None:
-    """Pictures and captions that can be read, in a new file; one that is whole stays."""
+    """Pictures, captions and events that can be read, in a new file; one that is whole stays."""
     path = folder / ALBUM
     state = state_of(path)
     if state == "missing":
@@ -333,6 +333,9 @@ def _mend_album(folder: Path) -> None:
         for start_s, end_s, text, camera in salvaged(path, "captions", columns):
             if isinstance(start_s, float) and isinstance(end_s, float) and isinstance(text, str):
                 new.add_caption(start_s, end_s, text, str(camera or ""))
+        for fields in salvaged(path, "events", events.COLUMNS):
+            with suppress(TypeError, ValueError):  # a row that makes no sense
+                new.events.log(events.Event(*fields))  # type: ignore[arg-type]
         new.commit()
     _settle(folder / _NEW_ALBUM)
     _put_in_place(folder, ALBUM, _NEW_ALBUM)

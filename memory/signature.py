@@ -6,9 +6,9 @@ A new catalog is signed once; one of an earlier format is brought to this one by
 import sqlite3
 from dataclasses import dataclass
 
+from longtake.memory import marks
 from longtake.memory.database import Database
 from longtake.memory.files import MemoryMissing
-from longtake.memory.marks import SCHEMA as MARKS
 from longtake.memory.record import MemoryFromFuture
 
 FORMAT = 2  # 1: without codecs, kept spans and gaps
@@ -20,7 +20,7 @@ _SCHEMA = (
         tokens INTEGER, layers INTEGER, heads INTEGER, dim INTEGER,
         segment INTEGER, offset INTEGER, nbytes INTEGER, codec TEXT DEFAULT 'raw')""",
     "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT)",
-    *MARKS,
+    *marks.SCHEMA,
 )
 _BY_SEGMENT = "CREATE INDEX IF NOT EXISTS chunks_by_segment ON chunks (segment, offset)"
 _COLUMNS = "SELECT name FROM pragma_table_info('chunks')"
@@ -81,10 +81,12 @@ def sign(database: Database, model: str | None, fingerprint: str | None) -> Sign
 
 
 def _bring_up(change: sqlite3.Connection) -> None:
-    """From format 1."""
+    """From format 1, and from a catalog whose gaps have no camera."""
     if ("codec",) not in change.execute(_COLUMNS).fetchall():
         change.execute("ALTER TABLE chunks ADD COLUMN codec TEXT DEFAULT 'raw'")
         change.execute("UPDATE take SET format = ?", (FORMAT,))
+    if ("camera",) not in change.execute(marks.COLUMNS_OF).fetchall():
+        change.execute(marks.CAMERA)
     change.execute(_BY_SEGMENT)
 
 

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,18 +34,20 @@ from longtake.memory.chunk import Chunk, ChunkInfo
 from longtake.memory.config import MemoryConfig
 from longtake.memory.desk import Desk
 from longtake.memory.encoding import Encoder
+from longtake.memory.events import Event
 from longtake.memory.fetching import Fetch
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.forgetting import Forgotten
-from longtake.memory.intake import Intake, check_chunk, check_order
+from longtake.memory.intake import Intake, check_camera, check_chunk, check_order
 from longtake.memory.known import WITH_KEYS, ChunkMissing, Known
-from longtake.memory.marks import Span
-from longtake.memory.queued import Queued, QueuedChunk, QueuedNote
+from longtake.memory.marks import OFFLINE, Span, unseen
+from longtake.memory.queued import Queued, QueuedChunk, QueuedEvent, QueuedGap, QueuedNote
 from longtake.memory.reading import ReadPool
 from longtake.memory.record import ChunkCorrupt, MemoryFromFuture, identity_of
 from longtake.memory.writer import Writer
 
 _log = logging.getLogger(__name__)
+_MOST_UNSEEN = 1000  # outages on their way; earlier ones are not told before they are durable
 T = TypeVar("T")
 
 
@@ -352,6 +354,44 @@ class Store(Known):
                         self._notes[key] = before
                 raise
 
+    def miss_span(
+        self, start_s: float, end_s: float, camera: str = "", reason: str = OFFLINE
+    ) -> None:
+        """Remember that a camera showed nothing in this time.  It waits for no disk.
+
+        A gap at once, durable with the next commit.  One that touches another of the same
+        camera becomes one with it, so that an outage may be told while it lasts, again and
+        again.  It is no chunk: `forget` of that time leaves it.
+
+        Raises:
+            ValueError: if the times are not in order, the reason is none of `marks.UNSEEN`, or
+                the camera's name is too long.
+            OSError: as `put`; then it is not remembered.
+        """
+        check_camera(camera)
+        missing = unseen(start_s, end_s, camera, reason)
+        with self._writing():
+            self._unseen = [*self._unseen[-_MOST_UNSEEN:], missing]
+        try:
+            self._writer.put(QueuedGap(missing))
+        except BaseException:
+            with self._lock:
+                self._unseen = [one for one in self._unseen if one is not missing]
+            raise
+
+    def log(self, event: Event) -> Event:
+        """Keep an event of the stream; returns it with its number.
+
+        Found by `events` at once; durable with the next commit, `commit_s` later at most.  Where
+        the disk takes nothing it waits in RAM.  `forget` of its time and camera takes it away.
+        The newest `events.MOST_EVENTS` are kept.
+        """
+        with self._writing():
+            logged = self.album.events.log(event)
+        with suppress(OSError):  # told to whoever puts a chunk
+            self._writer.put(QueuedEvent())
+        return logged
+
     def keep(self, start_s: float, end_s: float) -> int:
         """From now on chunks that touch this time never age; how many there are.
 
@@ -542,6 +582,10 @@ class Store(Known):
                 with self._lock:
                     if self._notes.get(one.key) == one.text:
                         del self._notes[one.key]
+            elif isinstance(one, QueuedGap):
+                gap = one.missing
+                with self._lock:
+                    self._unseen = [m for m in self._unseen if not m.lies_in(gap)]
 
     def _moved(self, numbers: Sequence[int]) -> None:
         """From the desk: what RAM has of these is not what the disk has any more."""

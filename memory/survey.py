@@ -16,7 +16,7 @@ from typing import Any
 
 from longtake.memory.database import connect, translated
 from longtake.memory.files import MemoryDamaged, MemoryMissing, writer_of
-from longtake.memory.marks import Gap, Span
+from longtake.memory.marks import COLUMNS_OF, Gap, Missing, Span, select_gaps
 
 CATALOG, ALBUM, SEGMENTS = "catalog.sqlite", "album.sqlite", "segments"
 FORMAT = 2
@@ -64,6 +64,7 @@ class Survey:
     kept: tuple[Span, ...]  # that never age
     lost: int  # chunks that have a row, and whose bytes are gone
     causes: tuple[str, ...]  # a missing file, or one too short, each in words
+    events: int  # in the log
     thumbnails: int
     writer: str | None  # process that has it open
     nbytes: dict[str, int]  # by part
@@ -131,8 +132,9 @@ def _look(folder: Path) -> Survey:
         hours = _all(catalog, _BY_HOUR, "chunks")
         by_codec = _BY_CODEC if version is not None and version > 1 else _ALL_RAW
         rungs = [row for row in _all(catalog, by_codec, "chunks") if row[1]]
-        gaps = _all(catalog, _GAPS, "gaps")
-        spans = _all(catalog, _ISLANDS if gaps else _WHOLE, "chunks") if chunks else []
+        gaps = gaps_of(catalog)
+        has_islands = any(gap.chunks for gap in gaps)
+        spans = _all(catalog, _ISLANDS if has_islands else _WHOLE, "chunks") if chunks else []
         kept = _all(catalog, "SELECT start_s, end_s FROM kept ORDER BY start_s", "kept")
         notes = _all(catalog, "SELECT key, value FROM notes", "notes")
     nbytes, changed_wall_s = _files(folder)
@@ -149,11 +151,12 @@ def _look(folder: Path) -> Survey:
         hours=tuple(Hour(*hour) for hour in hours),
         rungs=tuple(Rung(*rung) for rung in rungs),
         spans=tuple(Span(*span) for span in spans),
-        gaps=tuple(Gap(*gap) for gap in gaps),
+        gaps=tuple(gap.gap for gap in gaps),
         kept=tuple(Span(*span) for span in kept),
         lost=sum(lost.values()),
         causes=tuple(lost),
-        thumbnails=_thumbnails(folder / ALBUM),
+        thumbnails=_count(folder / ALBUM, "thumbnails"),
+        events=_count(folder / ALBUM, "events"),
         writer=writer,
         nbytes=nbytes,
         changed_wall_s=changed_wall_s,
@@ -168,7 +171,6 @@ _BY_HOUR = (
 )
 _BY_CODEC = "SELECT codec, COUNT(*), SUM(nbytes) FROM chunks GROUP BY codec ORDER BY 2 DESC, 1"
 _ALL_RAW = "SELECT 'raw', COUNT(*), SUM(nbytes) FROM chunks"
-_GAPS = "SELECT start_s, end_s, chunks, reason FROM gaps ORDER BY first"
 _WHOLE = "SELECT MIN(start_s), MAX(end_s) FROM chunks"
 _ISLANDS = (
     "SELECT MIN(start_s), MAX(end_s) FROM "
@@ -259,11 +261,17 @@ def _lost(segments: Path, catalog: sqlite3.Connection) -> dict[str, int]:
     return lost
 
 
-def _thumbnails(album: Path) -> int:
+def gaps_of(catalog: sqlite3.Connection) -> list[Missing]:
+    """All that is missing, in time order."""
+    there = {name for (name,) in catalog.execute(COLUMNS_OF)}
+    return [Missing(*row) for row in _all(catalog, select_gaps(there), "gaps")]
+
+
+def _count(album: Path, table: str) -> int:
     if not album.is_file():
         return 0
     with reading(album) as database:
-        count: int = (_one(database, "SELECT COUNT(*) FROM thumbnails", "thumbnails") or (0,))[0]
+        count: int = (_one(database, f"SELECT COUNT(*) FROM {table}", table) or (0,))[0]
     return count
 
 

@@ -1,4 +1,4 @@
-"""Decode what can be decoded of a file or a pipe, from its best video stream.
+"""Decode what can be decoded of a file, a pipe or a remote recording, from its best video stream.
 
 A packet the decoder refuses is counted and skipped; a transport that fails ends the stream and
 is remembered.  Opening stands in `opening`, and what a frame looks like in `pictures`.  Session
@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from longtake.streaming import opening
 from longtake.streaming.clock import MAX_JUMP_S
+from longtake.streaming.connecting import Remote, connect
 from longtake.streaming.errors import NoVideoStream, SourceError, redact
 from longtake.streaming.opening import MAX_SIDE_PX, PICTURE_SUFFIXES
 from longtake.streaming.pipe import Pipe
@@ -31,7 +32,7 @@ STEP_LIMITS_S = (1 / 1000, 10.0)  # rates in headers can be nonsense
 
 
 class VideoFile:
-    """One open file, or pipe, and its best video stream.
+    """One open file, pipe or remote recording, and its best video stream.
 
     FFmpeg's own words stay unheard.  This is PyAV's default, set again on each opening because
     other libraries change it: any level calls back into Python, and then closing a file hangs
@@ -41,13 +42,16 @@ class VideoFile:
         NotAVideo, NoVideoStream, SourceError: on opening, see `errors`.
     """
 
-    def __init__(self, place: Path | Pipe) -> None:
+    def __init__(self, place: Path | Pipe | Remote) -> None:
         av.logging.set_level(None)
         self.pipe = place if isinstance(place, Pipe) else None
-        self.container = opening.open_container(place)
+        if isinstance(place, Remote):
+            self.container = connect(place.address, place.config, as_camera=False)
+        else:
+            self.container = opening.open_container(place)
         try:
-            shown = place.shown if isinstance(place, Pipe) else redact(str(place))
-            self.stream = _best_stream(self.container, shown)
+            shown = redact(str(place)) if isinstance(place, Path) else place.shown
+            self.stream = best_stream(self.container, shown)
         except SourceError:
             self.container.close()
             raise
@@ -55,8 +59,8 @@ class VideoFile:
         self.stream.thread_type = "NONE" if is_picture else "AUTO"
         self._first_size = (self.stream.width, self.stream.height)
         self._first_aspect = self.stream.sample_aspect_ratio
-        _bound(self.stream)
-        self.step_s = _nominal_step_s(self.stream)
+        bound(self.stream)
+        self.step_s = nominal_step_s(self.stream)
         self.transport_error: str | None = None
         self.promised_s, self._promise_is_shared = _promise(self.container, self.stream)
         self._others_end_s = 0.0
@@ -172,7 +176,7 @@ def is_oversized(width: int, height: int) -> bool:
     return max(width, height) > MAX_SIDE_PX or width * height > opening.MAX_AREA_PX
 
 
-def _bound(stream: VideoStream) -> None:
+def bound(stream: VideoStream) -> None:
     """Let the decoder refuse what is too large, before it takes the memory."""
     stream.codec_context.options = opening.decoder_options()
     try:
@@ -183,7 +187,7 @@ def _bound(stream: VideoStream) -> None:
         return
 
 
-def _best_stream(container: InputContainer, shown: str) -> VideoStream:
+def best_stream(container: InputContainer, shown: str) -> VideoStream:
     """The largest decodable video stream; a cover picture only where there is nothing else."""
     streams = [s for s in container.streams.video if s.codec_context is not None]
     if not streams:
@@ -222,7 +226,7 @@ def _tagged_seconds(text: str) -> float | None:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def _nominal_step_s(stream: VideoStream) -> float:
+def nominal_step_s(stream: VideoStream) -> float:
     rate = stream.guessed_rate or stream.average_rate
     step_s = float(1 / rate) if rate else 0.04
     return min(max(step_s, STEP_LIMITS_S[0]), STEP_LIMITS_S[1])

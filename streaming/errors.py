@@ -8,6 +8,10 @@
         NoVideoStream                       sound or subtitles only
         EmptyFolder                         neither pictures nor clips in it
         BeyondEnd                           asked to begin after the last frame
+        SourceRefused                       wants a login, or another one; forbidden
+        SourceTimeout                       did not answer, or sent no frame, in time
+        SourceLost                          was there, and ended or broke
+    StaleFrame(TimeoutError)                no frame that is new enough
 
 A message names the address, what is wrong, and the way out.
 """
@@ -51,6 +55,22 @@ class BeyondEnd(SourceError):
     def __init__(self, address: str, start_s: float, end_s: float) -> None:
         super().__init__(f"{address}: asked to begin at {start_s:g} s, but it ends at {end_s:g} s")
         self.end_s = end_s
+
+
+class SourceRefused(SourceError):
+    """Whoever is there refuses: the login, or the request."""
+
+
+class SourceTimeout(SourceError, TimeoutError):
+    """Nothing came in the time that it was given."""
+
+
+class SourceLost(SourceError):
+    """A live source that was connected and is no more."""
+
+
+class StaleFrame(TimeoutError):
+    """The newest frame is older than was asked for, or none came in time."""
 
 
 # Up to the last @ before the path begins; and a password with an unescaped / ? or #, which no

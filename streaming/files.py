@@ -1,4 +1,4 @@
-"""A video file, a video through a pipe, or a single picture, as frames in session time.
+"""A video file, one through a pipe or over HTTP, or a single picture, as frames in session time.
 
     decode everything -> session clock -> range asked for -> sampler -> convert what is kept
 
@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import av
 from av.video.frame import VideoFrame
 
+from longtake.streaming.addresses import Kind
 from longtake.streaming.clock import MAX_JUMP_S, SessionClock
+from longtake.streaming.connecting import Remote
 from longtake.streaming.decoding import VideoFile, is_oversized
 from longtake.streaming.errors import BeyondEnd, NotAVideo, SourceError, redact
 from longtake.streaming.frame import Frame
@@ -32,10 +34,10 @@ END_TOLERANCE_S = 0.5  # containers round; a file this short of its promise is w
 
 
 class FileSource:
-    """Read one file, or pipe, once.
+    """Read one file, pipe or remote recording, once.
 
     Args:
-        place: an existing file, or a pipe.
+        place: an existing file, a pipe, or an address that is read from its beginning.
         sampler: says which frames are kept.
         start_s: session time of the first frame wanted; reached by the key frame before it.
         stop_s: session time before which to stop; None to read to the end.
@@ -46,11 +48,11 @@ class FileSource:
         SourceError: if it is no video, or `start_s` is beyond its promised end.
     """
 
-    kind: Literal["file", "stdin", "pipe"]
+    kind: Kind
 
     def __init__(
         self,
-        place: Path | Pipe,
+        place: Path | Pipe | Remote,
         *,
         sampler: FixedRate,
         start_s: float = 0.0,
@@ -59,9 +61,7 @@ class FileSource:
         offset_s: float = 0.0,
     ) -> None:
         self._pipe = place if isinstance(place, Pipe) else None
-        self.kind = place.kind if isinstance(place, Pipe) else "file"
-        self.address = place.address if isinstance(place, Pipe) else redact(str(place))
-        self._shown = place.shown if isinstance(place, Pipe) else self.address
+        self.kind, self.address, self._shown = _named(place)
         self.report = SourceReport()
         self._place = place
         self._sampler = sampler
@@ -227,3 +227,12 @@ class FileSource:
         if refused and not self._file.stream.width:  # larger ones never told their size
             refused += f"; it is damaged, or larger than {MAX_AREA_PX} px"
         return NotAVideo(f"{self._shown}: not one picture could be decoded{refused}")
+
+
+def _named(place: Path | Pipe | Remote) -> tuple[Kind, str, str]:
+    """Its kind, its address, and what messages call it."""
+    if isinstance(place, Pipe):
+        return place.kind, place.address, place.shown
+    if isinstance(place, Remote):
+        return place.address.kind, place.shown, place.shown
+    return "file", redact(str(place)), redact(str(place))

@@ -62,7 +62,7 @@ class FolderSource:
         self._max_side = max_side
         self._was_read = False
         self._reading: Generator[Frame] | None = None
-        self.kind, self._paths, self.report.ignored = _holds(path)
+        self.kind, self._paths, self.report.ignored = holds(path)
         if self.kind == "pictures":
             end_s = len(self._paths) / self._fps
             if start_s >= end_s:
@@ -197,7 +197,7 @@ def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], name
 
 
-def _holds(path: Path) -> tuple[Literal["pictures", "clips"], list[Path], int]:
+def holds(path: Path) -> tuple[Literal["pictures", "clips"], list[Path], int]:
     """What a folder is to us: its kind, the files of that kind in order, how many others."""
     try:
         files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]

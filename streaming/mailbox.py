@@ -131,6 +131,12 @@ class Mailbox:
         with self._changed:
             return dict(self._dropped)
 
+    @property
+    def first_s(self) -> float | None:
+        """The time of the oldest frame that lies here; None if there is none."""
+        with self._changed:
+            return self._frames[0].pts_s if self._frames else None
+
     def __len__(self) -> int:
         return len(self._frames)
 

@@ -1,27 +1,41 @@
-"""An address becomes a `Source`: a file, a pipe, or a folder of pictures or clips.
+"""An address becomes a `Source`: a file, a pipe, a folder, a recording over the network.
 
-What a source is stands here; how each is read stands in `files`, `pipe` and `folders`.  Cameras and
-network addresses are told apart and refused by name.
+What a source is stands here, and whether an address is a camera, which `capture` watches instead;
+how each is read stands in `files`, `pipe` and `folders`.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Literal, Protocol, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from longtake.streaming.errors import SourceError, SourceNotFound, SourceNotSupported, redact
+from longtake.streaming.addresses import (
+    CAMERAS,
+    Address,
+    Kind,
+    find_path,
+    has_scheme,
+    is_live,
+    parse_address,
+)
+from longtake.streaming.camera_stream import open_camera
+from longtake.streaming.capture_config import CaptureConfig
+from longtake.streaming.connecting import Remote
+from longtake.streaming.errors import SourceError, SourceNotSupported
 from longtake.streaming.files import FileSource
-from longtake.streaming.folders import FolderSource
+from longtake.streaming.folders import CLIP_SUFFIXES, FolderSource
 from longtake.streaming.frame import Frame
+from longtake.streaming.opening import PICTURE_SUFFIXES
 from longtake.streaming.pipe import Pipe, is_stdin, named_pipe, standard_input
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sampler import FixedRate
+
+__all__ = ["Source", "find_path", "has_scheme", "is_camera", "open_source"]
 
 
 class Source(Protocol):
@@ -35,7 +49,7 @@ class Source(Protocol):
         ...
 
     @property
-    def kind(self) -> Literal["file", "stdin", "pipe", "pictures", "clips"]: ...
+    def kind(self) -> Kind | Literal["pictures", "clips"]: ...
 
     @property
     def promised_s(self) -> float | None:
@@ -71,12 +85,14 @@ def open_source(
     max_side: int = 1024,
     ticks_from_s: float | None = None,
     stdin: BinaryIO | None = None,
+    capture: CaptureConfig | None = None,
 ) -> Source:
     """Open whatever lies at `address`; close it when done, it is a context manager.
 
     Args:
         address: a path to a video, a picture, or a folder of either; ``file://`` works too.  ``-``
-            is standard input: it, and a named pipe, are waited for until the video begins.
+            is standard input: it, and a named pipe, are waited for until the video begins.  An
+            address of the network is read from its beginning to its end.
         fps: frames to keep a second of session time; pictures of a folder are ``1 / fps`` apart.
         start_s: session time of the first frame wanted.  A frame 60 s into a file has
             ``pts_s == 60`` wherever reading begins.
@@ -84,6 +100,7 @@ def open_source(
         max_side: larger pictures are scaled down to this many pixels, aspect kept.
         ticks_from_s: where the rate's ticks count from; from the first frame wanted if None.
         stdin: what is read for ``-``; None for this process's own.
+        capture: how an address of the network is opened; a camera's with ``live=False`` alone.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -96,53 +113,56 @@ def open_source(
     if max_side < 1:
         raise ValueError(f"max_side={max_side}: needs at least one pixel")
     sampler = FixedRate(fps, ticks_from_s)
-    path = None if is_stdin(address) else find_path(address)
-    if path is not None and path.is_dir():
+    place = _place(address, capture or CaptureConfig(), stdin)
+    if isinstance(place, Path) and place.is_dir():
         return FolderSource(
-            path, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side
+            place, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side
         )
-    if path is None:
-        place: Path | Pipe = standard_input(stdin)
-    else:
-        place = named_pipe(path) if path.is_fifo() else path
     return FileSource(place, sampler=sampler, start_s=start_s, stop_s=stop_s, max_side=max_side)
 
 
-def has_scheme(address: str) -> bool:
-    """Whether this is an address like ``rtsp://...`` or ``webcam:0``, not a path."""
-    return re.match(r"[a-z][a-z0-9+.-]+://|webcam:", address, re.IGNORECASE) is not None
+def is_camera(address: str | os.PathLike[str], capture: CaptureConfig) -> bool:
+    """Whether an address is watched as a camera, by `capture.Capture`, or read, by `open_source`.
 
-
-def find_path(address: str | os.PathLike[str]) -> Path:
-    """The file, folder or named pipe that `address` means.
+    Over HTTP, where nobody said, it is opened for a moment, at most about `connect_s`.  What
+    cannot be reached then counts as a camera, to be waited for, unless it is called like a clip.
 
     Raises:
-        SourceNotFound: if there is nothing.
-        SourceNotSupported: if it is an address of another kind, standard input, or a device.
+        SourceError: if nothing can be watched there; see `parse_address`.
     """
-    text = os.fspath(address)
-    shown = redact(text)
-    if is_stdin(text):
-        raise SourceNotSupported("-: is standard input and has no path; a file of that name is ./-")
+    parsed = parse_address(address, capture.allow)
+    wish = is_live(parsed, capture.live)
+    if wish is not None:
+        return wish
     try:
-        path = Path(text).expanduser()
-        if text.lower().startswith("file://"):
-            path = Path(unquote(urlsplit(text).path))
-        if path.is_dir() or path.is_file() or path.is_fifo():
-            return path
-        exists = path.exists()
-    except (OSError, RuntimeError) as error:  # a name too long, a closed folder, no such ~user
-        if not has_scheme(text):
-            raise SourceError(f"{shown}: cannot be looked up ({error})") from error
-        exists = False
-    if exists:
-        raise SourceNotSupported(f"{shown}: is a device or a socket, not a file or a folder")
-    if has_scheme(text) and not text.lower().startswith("file://"):
+        camera = open_camera(parsed, capture)
+    except SourceNotSupported:
+        raise
+    except SourceError:
+        if _is_called_a_clip(parsed):
+            raise
+        return True
+    with camera:
+        return camera.is_live
+
+
+def _place(
+    address: str | os.PathLike[str], capture: CaptureConfig, stdin: BinaryIO | None
+) -> Path | Pipe | Remote:
+    if is_stdin(address):
+        return standard_input(stdin)
+    parsed = parse_address(address, capture.allow)
+    if parsed.kind in CAMERAS and capture.live is not False:
         raise SourceNotSupported(
-            f"{shown}: only files and folders are read so far, no cameras or network "
-            "addresses; record it into a file, or give a path"
+            f"{parsed.shown}: is a camera and has no end to be read to; watch it live, or record "
+            "it into a file (live=False reads it from now on, every frame)"
         )
-    if os.path.lexists(path):
-        raise SourceNotFound(f"{shown}: is a link that leads nowhere, or back to itself")
-    where = "" if path.is_absolute() else f" in {Path.cwd()}"
-    raise SourceNotFound(f"{shown}: no such file or folder{where}; is the name right?")
+    if parsed.is_remote:
+        return Remote(parsed, capture)
+    path = find_path(address)
+    return named_pipe(path) if parsed.kind == "pipe" else path
+
+
+def _is_called_a_clip(address: Address) -> bool:
+    path = unquote(address.url.partition("?")[0].partition("#")[0])
+    return PurePosixPath(path).suffix.lower() in CLIP_SUFFIXES | PICTURE_SUFFIXES

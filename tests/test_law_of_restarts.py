@@ -276,18 +276,18 @@ def test_drained_means_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     """The worker is in the middle of a frame until somebody waits for the worker."""
     begun, go_on = threading.Event(), threading.Event()
     with engine.open(config=settled()) as take:
-        see, run = take._session.see, engine.run
+        seeing, run = take._session.seeing, engine.run
 
-        def see_slowly(frames: Any) -> int:
+        def see_slowly(frames: Any) -> Iterator[None]:
             begun.set()
             go_on.wait(LONG_S)
-            return see(frames)
+            yield from seeing(frames)
 
-        def run_and_wait(job: Callable[[], Any]) -> Any:
+        def run_and_wait(*job: Any, **options: Any) -> Any:
             go_on.set()
-            return run(job)
+            return run(*job, **options)
 
-        monkeypatch.setattr(take._session, "see", see_slowly)
+        monkeypatch.setattr(take._session, "seeing", see_slowly)
         monkeypatch.setattr(engine, "run", run_and_wait)
         pts_s, camera, image = pushed_frames()[0]
         take.push(image, pts_s, camera=camera)

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import longtake
-from longtake.engine import MAX_WAITING, Busy, Engine
+from longtake.engine import Busy, Engine
 from longtake.models.decode import Decoding
 from longtake.settings import TakeConfig
 from longtake.streaming.errors import SourceNotFound
+from longtake.worker import MAX_WAITING
 from tests.clips import write_clip
 
 SHORT = Decoding(max_tokens=3)

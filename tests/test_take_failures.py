@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longtake.engine import MAX_WAITING, Engine
+from longtake.engine import Engine
 from longtake.memory.store import Store
 from longtake.models.decode import Decoding
 from longtake.settings import TakeConfig
 from longtake.streaming.report import SourceReport
+from longtake.worker import MAX_WAITING
 from tests.clips import write_clip
 
 CONFIG = TakeConfig(fps=1.0, window_s=4.0, top_k=2, decoding=Decoding(max_tokens=3))

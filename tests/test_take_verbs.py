@@ -430,7 +430,7 @@ def test_frames_that_wait_are_forgotten_too(engine: Engine, tmp_path: Path) -> N
             assert take.push(picture(t), float(t)).accepted
         forgetting = threading.Thread(target=lambda: take.forget(4.5, 9.5))
         forgetting.start()
-        while not engine._jobs:
+        while not engine._worker._queue:
             pass
         gate.set()
         forgetting.join()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from longtake.cli import flags
+from longtake.cli import capture_flags, flags, live_flags
 
 
 def ask(
@@ -15,8 +15,8 @@ def ask(
         list[str] | None,
         typer.Argument(
             metavar="[VIDEO...] QUESTION...",
-            help="files or folders (- is stdin), then questions; no VIDEO where --memory holds "
-            "the take",
+            help="files, folders (- is stdin) or live addresses (rtsp://, webcam:0 ...), then "
+            "questions; no VIDEO where --memory holds the take",
         ),
     ] = None,
     model: flags.ModelOption = None,
@@ -53,6 +53,19 @@ def ask(
     dtype: flags.DtypeOption = None,
     quantize: flags.QuantizeOption = None,
     max_pixels: flags.MaxPixelsOption = None,
+    live: capture_flags.LiveOption = None,
+    preset: capture_flags.PresetOption = None,
+    av_opt: capture_flags.AvOption = None,
+    policy: capture_flags.PolicyOption = None,
+    sampling: capture_flags.SamplingOption = None,
+    still: capture_flags.StillOption = None,
+    scene: capture_flags.SceneOption = None,
+    mask: capture_flags.MaskOption = None,
+    stall: capture_flags.StallOption = None,
+    reconnects: capture_flags.ReconnectsOption = None,
+    allow_lavfi: capture_flags.AllowLavfiOption = False,
+    camera: live_flags.CameraOption = None,
+    for_s: live_flags.ForOption = None,
     as_json: flags.JsonOption = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="one JSON object a line, as answers come")
@@ -65,7 +78,7 @@ def ask(
         typer.Option("--strict", help="end with 7 where a video or an answer is not complete"),
     ] = False,
 ) -> int:
-    """Ask one or more questions about a video.
+    """Ask one or more questions about a video, or a camera.
 
     longtake ask street.mp4 "what colour was the star?" "was there a red ring?"
 
@@ -77,6 +90,8 @@ def ask(
 
     longtake ask street.mp4 "was there a blue star?" --srt > street.srt
 
+    longtake ask rtsp://cam.local/main "is there a red ring?" --for 10
+
     ffmpeg -i rec.avi -f matroska - | longtake ask - "what shape was green?" --json
     """
     from longtake.cli import run_ask
@@ -85,37 +100,54 @@ def ask(
     chosen = [name for name, on in forms.items() if on]
     if len(chosen) > 1:
         raise ValueError(f"--{' and --'.join(chosen)}: choose one form of output")
+    settings = flags.take_settings(
+        model=model,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        max_pixels=max_pixels,
+        fps=fps,
+        window=window,
+        top_k=top_k,
+        mode=mode,
+        select=select,
+        recall=recall,
+        recall_tokens=recall_tokens,
+        scores=scores,
+        diversity=diversity,
+        ram_bytes=ram_bytes,
+        disk_bytes=disk_bytes,
+        codec=codec,
+        ladder=ladder,
+        back_pressure=back_pressure,
+        index=index,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+    )
     return run_ask.run(
         run_ask.Request(
             words=tuple(words or ()),
-            settings=flags.take_settings(
-                model=model,
-                device=device,
-                dtype=dtype,
-                quantize=quantize,
-                max_pixels=max_pixels,
-                fps=fps,
-                window=window,
-                top_k=top_k,
-                mode=mode,
-                select=select,
-                recall=recall,
-                recall_tokens=recall_tokens,
-                scores=scores,
-                diversity=diversity,
-                ram_bytes=ram_bytes,
-                disk_bytes=disk_bytes,
-                codec=codec,
-                ladder=ladder,
-                back_pressure=back_pressure,
-                index=index,
-                temperature=temperature,
-                top_p=top_p,
-                seed=seed,
-            ),
+            settings=settings,
             memory=memory,
+            capture=capture_flags.capture_config(
+                base=settings.take.capture,
+                live=live,
+                preset=preset,
+                av_opt=av_opt,
+                policy=policy,
+                sampling=sampling,
+                still=still,
+                scene=scene,
+                mask=mask,
+                stall=stall,
+                reconnects=reconnects,
+                allow_lavfi=allow_lavfi,
+            ),
+            names=tuple(camera or ()),
             start_s=flags.seconds("--from", start),
             stop_s=flags.seconds("--to", stop),
+            for_s=flags.seconds("--for", for_s),
             between_s=flags.between(between),
             at_s=flags.seconds("--at", at),
             evidence_dir=evidence_dir,

@@ -205,6 +205,38 @@ def memory(
     memory.run(_settled(model, device, dtype), parts, repeats, folder, as_json, say)
 
 
+@app.command()
+@shared
+def live(
+    seconds: Annotated[
+        float,
+        typer.Option(
+            parser=flags.number, metavar="S", help="how long the camera is watched each time"
+        ),
+    ] = 60.0,
+    only: Annotated[
+        str, typer.Option(metavar="PART,...", help="some of age, push, ask, ingest")
+    ] = "age,push,ask,ingest",
+    repeats: RepeatsOption = 3,
+    seed: Annotated[
+        int, typer.Option(parser=flags.whole, metavar="N", help="draws pictures and moments")
+    ] = 1,
+    model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
+    as_json: flags.JsonOption = False,
+) -> None:
+    """How old a camera's newest picture is, what a push costs, and asking beside seeing.
+
+    longtake bench live --seconds 120 --only age
+    """
+    from longtake.bench import live
+
+    parts = [part.strip() for part in only.split(",")]
+    settled = _settled(model, device, dtype)
+    live.run(settled, parts, seconds, repeats, seed, as_json, say)
+
+
 def distances(text: str) -> tuple[float, ...]:
     """``8s,64s`` -> seconds, rising, each once.
 

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from longtake.cli.flags import seconds
+from longtake.cli.live_line import in_words, name_of
 from longtake.cli.show import Told, answer_json, print_evidence, write_pictures
 from longtake.ui.view import bytes_text, clock, span
 
 if TYPE_CHECKING:
+    from longtake.live_watch import LiveWatch
     from longtake.take import Take
 
 SCHEMA = "longtake.chat/1"
@@ -33,6 +35,7 @@ class Chat:
 
     take: Take
     subject: str  # what is talked about: the videos, or the memory
+    cameras: Sequence[LiveWatch] = ()  # that go on while one talks
     as_json: bool = False
     between_s: tuple[float, float] | None = None
     at_s: float | None = None
@@ -40,6 +43,10 @@ class Chat:
     answers: int = 0  # of this chat, whether still held or not
     saved: set[Path] = field(default_factory=set)  # files that may be written again
     has_ended: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        return bool(self.cameras)
 
     def tell(self, told: Told) -> None:
         """Keep an answer; the one before it gives its pictures back."""
@@ -98,10 +105,11 @@ def _evidence(chat: Chat, words: Sequence[str]) -> None:
     if words:
         folder = Path(words[0]).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = write_pictures(folder, chat.answers - 1, told.answer)
+        pictures = write_pictures(folder, chat.answers - 1, told.answer.evidence)
     if not told.answer.evidence:
         print("   evidence  none")
-    print_evidence(Told(told.answer, pictures), chat.take.stats().newest_s)
+    newest_s = chat.take.stats().newest_s
+    print_evidence(Told(told.answer, pictures), newest_s, is_live=chat.is_live)
 
 
 def _between(chat: Chat, words: Sequence[str]) -> None:
@@ -175,6 +183,14 @@ def _stats(chat: Chat, words: Sequence[str]) -> None:
     print(f"answers {chat.answers}")
 
 
+def _status(chat: Chat, words: Sequence[str]) -> None:
+    if not chat.cameras:
+        print("no camera is watched")
+    for camera in chat.cameras:
+        stats = camera.stats()
+        print(f"{name_of(stats)}  {in_words(stats)}")
+
+
 def _save(chat: Chat, words: Sequence[str]) -> None:
     if not words:
         raise ValueError("/save: needs a name, such as /save talk.md or /save talk.jsonl")
@@ -222,6 +238,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "/at": Command(_at, "[T]", 1, "answer as if nothing later had been seen; alone or off: all"),
     "/model": Command(_model, "", 1, "the model, its window and its limits"),
+    "/status": Command(_status, "", 0, "how each camera stands"),
     "/stats": Command(_stats, "", 0, "what was seen, and what it takes"),
     "/save": Command(_save, "FILE", 1, "the dialogue as Markdown, or JSON lines (.jsonl)"),
     "/quit": Command(_quit, "", 0, "end; so does Ctrl-D"),

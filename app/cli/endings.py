@@ -10,7 +10,7 @@ import sys
 from longtake.out_of_memory import ran_out
 
 USAGE, CONFIGURATION, SOURCE, MODEL, NOTHING_FOUND, PARTIAL = 2, 3, 4, 5, 6, 7
-INTERRUPTED = 130
+DEADLINE, INTERRUPTED = 124, 130
 
 
 _KINDS = (  # module, error, code; the first that fits counts
@@ -21,6 +21,7 @@ _KINDS = (  # module, error, code; the first that fits counts
     ("torch", "AcceleratorError", MODEL),  # since torch 2.8
     ("longtake.memory.record", "MemoryFromFuture", CONFIGURATION),
     ("builtins", "ValueError", USAGE),
+    ("builtins", "TimeoutError", DEADLINE),  # before OSError, of which it is one
     ("builtins", "OSError", CONFIGURATION),
 )
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from longtake.cli import flags
+from longtake.cli import capture_flags, flags, live_flags
 
 
 def narrate(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEO...", help="files or folders (- is stdin)")
+        list[str],
+        typer.Argument(
+            metavar="VIDEO...",
+            help="files, folders (- is stdin) or live addresses (rtsp://, webcam:0 ...)",
+        ),
     ],
     request: Annotated[
         str | None,
@@ -65,6 +70,19 @@ def narrate(
     dtype: flags.DtypeOption = None,
     quantize: flags.QuantizeOption = None,
     max_pixels: flags.MaxPixelsOption = None,
+    live: capture_flags.LiveOption = None,
+    preset: capture_flags.PresetOption = None,
+    av_opt: capture_flags.AvOption = None,
+    policy: capture_flags.PolicyOption = None,
+    sampling: capture_flags.SamplingOption = None,
+    still: capture_flags.StillOption = None,
+    scene: capture_flags.SceneOption = None,
+    mask: capture_flags.MaskOption = None,
+    stall: capture_flags.StallOption = None,
+    reconnects: capture_flags.ReconnectsOption = None,
+    allow_lavfi: capture_flags.AllowLavfiOption = False,
+    camera: live_flags.CameraOption = None,
+    until: live_flags.UntilOption = None,
     as_json: flags.JsonOption = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="one JSON object a line, as lines are spoken")
@@ -80,6 +98,8 @@ def narrate(
 
     longtake narrate street.mp4 --model DIR --mode streamingvlm --vtt > street.vtt
 
+    longtake narrate rtsp://cam.local/main --model DIR --until 18:30
+
     longtake narrate street.mp4 --request "what colour was the star?" --window 2
 
     The embedded model was not trained to narrate: it answers the request anew at each moment, so
@@ -91,33 +111,50 @@ def narrate(
     chosen = [name for name, on in forms.items() if on]
     if len(chosen) > 1:
         raise ValueError(f"--{' and --'.join(chosen)}: choose one form of output")
+    settings = flags.take_settings(
+        model=model,
+        mode=mode,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        max_pixels=max_pixels,
+        fps=fps,
+        window=window,
+        ram_bytes=ram_bytes,
+        disk_bytes=disk_bytes,
+        codec=codec,
+        ladder=ladder,
+        back_pressure=back_pressure,
+        index=index,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+    )
     return run_narrate.run(
         run_narrate.Request(
             videos=tuple(videos),
-            settings=flags.take_settings(
-                model=model,
-                mode=mode,
-                device=device,
-                dtype=dtype,
-                quantize=quantize,
-                max_pixels=max_pixels,
-                fps=fps,
-                window=window,
-                ram_bytes=ram_bytes,
-                disk_bytes=disk_bytes,
-                codec=codec,
-                ladder=ladder,
-                back_pressure=back_pressure,
-                index=index,
-                temperature=temperature,
-                top_p=top_p,
-                seed=seed,
-            ),
+            settings=settings,
             telling=run_narrate.make_telling(request, every, rule, ratio, threshold),
             sampling={"temperature": temperature, "top_p": top_p, "seed": seed},
             memory=memory,
+            capture=capture_flags.capture_config(
+                base=settings.take.capture,
+                live=live,
+                preset=preset,
+                av_opt=av_opt,
+                policy=policy,
+                sampling=sampling,
+                still=still,
+                scene=scene,
+                mask=mask,
+                stall=stall,
+                reconnects=reconnects,
+                allow_lavfi=allow_lavfi,
+            ),
+            names=tuple(camera or ()),
             start_s=flags.seconds("--from", start),
             stop_s=flags.seconds("--to", stop),
+            until=live_flags.until(until, datetime.now()),
             form=chosen[0] if chosen else "text",
         )
     )

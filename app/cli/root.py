@@ -15,7 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from longtake import __version__
-from longtake.cli import ask, bench, chat, config, doctor, memory, models, narrate
+from longtake.cli import (
+    ask,
+    bench,
+    chat,
+    config,
+    doctor,
+    memory,
+    models,
+    narrate,
+    probe,
+    watch,
+)
 from longtake.cli.common import begin, shared
 from longtake.cli.endings import INTERRUPTED, USAGE, exit_code
 from longtake.wording import one_line
@@ -31,8 +42,10 @@ app = typer.Typer(
 app.command()(shared(ask.ask))
 app.command()(shared(chat.chat))
 app.command()(shared(narrate.narrate))
+app.command()(shared(watch.watch))
 app.command()(shared(doctor.doctor))
 app.command()(shared(models.models))
+app.command()(shared(probe.probe))
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 app.add_typer(memory.app, name="memory")

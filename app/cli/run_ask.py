@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from longtake.cli.endings import PARTIAL
+from longtake.cli.groups import Watched
 from longtake.cli.show import Told, answer_json, as_json, print_evidence, write_pictures
+from longtake.cli.sources import Sources
 from longtake.cli.subtitles import srt
-from longtake.cli.watching import Watched, check_sources, opened, watch_all
+from longtake.cli.watching import opened, watch_all
 from longtake.cli.words import Words, sort_words
+from longtake.streaming.capture_config import CaptureConfig
 
 if TYPE_CHECKING:
     from longtake.config import Settings
@@ -29,8 +32,11 @@ class Request:
     words: tuple[str, ...]
     settings: Settings
     memory: Path | None = None
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
+    for_s: float | None = None
     between_s: tuple[float, float] | None = None
     at_s: float | None = None
     evidence_dir: Path | None = None
@@ -40,7 +46,24 @@ class Request:
     def __post_init__(self) -> None:
         if not self.sorted.questions:
             raise ValueError('no question: longtake ask VIDEO "what colour was the star?"')
-        check_sources(self.sorted.videos, self.memory, self.start_s, self.stop_s)
+        recordings = self.sources.recordings()
+        if self.for_s is not None and (recordings or not self.sources.addresses):
+            subject = recordings[0] if recordings else "the memory"
+            raise ValueError(
+                f"--for {self.for_s:g}: is how long a live source is seen, and {subject} is none; "
+                "--to bounds a recording"
+            )
+
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(
+            addresses=self.sorted.videos,
+            capture=self.capture,
+            names=self.names,
+            memory=self.memory,
+            start_s=self.start_s,
+            stop_s=self.stop_s,
+        )
 
     @cached_property
     def sorted(self) -> Words:
@@ -53,8 +76,9 @@ def run(request: Request) -> int:
         request.evidence_dir.mkdir(parents=True, exist_ok=True)
     videos, questions = request.sorted
     with opened(request.settings, request.memory, may_only_read=not videos) as take:
-        watched = watch_all(take, videos, request.start_s, request.stop_s)
-        told = [_answer(take, request, i, q) for i, q in enumerate(questions)]
+        watched = watch_all(take, request.sources, request.for_s)
+        is_live = any(w.is_live for w in watched)
+        told = [_answer(take, request, i, q, is_live) for i, q in enumerate(questions)]
         is_complete = _is_complete(watched, told) and not take.stats().corrupt
         if request.form == "json":
             print(json.dumps(as_json(take, request.memory, watched, told, is_complete)))
@@ -66,11 +90,11 @@ def run(request: Request) -> int:
 
 def _is_complete(watched: Sequence[Watched], told: Sequence[Told]) -> bool:
     """Nothing that was promised is missing, and every answer is whole."""
-    seen = all(w.watch.report.complete for w in watched)
+    seen = all(w.is_whole for w in watched)
     return seen and not any(t.answer.partial or t.answer.coverage < 1 for t in told)
 
 
-def _answer(take: Take, request: Request, number: int, question: str) -> Told:
+def _answer(take: Take, request: Request, number: int, question: str, is_live: bool) -> Told:
     """Ask, and show the answer as it comes."""
     asking = take.stream(question, at_s=request.at_s, between_s=request.between_s)
     is_text = request.form == "text"
@@ -84,9 +108,9 @@ def _answer(take: Take, request: Request, number: int, question: str) -> Told:
     except BaseException:
         asking.cancel()
         raise
-    told = Told(answer, write_pictures(request.evidence_dir, number, answer))
+    told = Told(answer, write_pictures(request.evidence_dir, number, answer.evidence))
     if is_text:
-        print_evidence(told, take.stats().newest_s)
+        print_evidence(told, take.stats().newest_s, is_live=is_live)
     elif request.form == "jsonl":
         print(json.dumps({"schema": "longtake.answer/1", **answer_json(told)}), flush=True)
     return told

@@ -10,7 +10,8 @@ import json
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,13 @@ from longtake.cli.chat_commands import SCHEMA, Chat, obey
 from longtake.cli.chat_lines import Lines, open_lines
 from longtake.cli.common import common, say
 from longtake.cli.endings import INTERRUPTED
-from longtake.cli.show import Told, answer_json
-from longtake.cli.watching import Watched, check_sources, opened, watch_all
+from longtake.cli.groups import Watched
+from longtake.cli.live_line import Changes
+from longtake.cli.show import Told, answer_json, print_times
+from longtake.cli.sources import Sources
+from longtake.cli.watching import LEAST_S, opened, watch_all
+from longtake.live_watch import LiveWatch
+from longtake.streaming.capture_config import CaptureConfig
 from longtake.ui.view import clock, span
 from longtake.wording import one_line
 
@@ -37,6 +43,8 @@ class Request:
     videos: tuple[str, ...]
     settings: Settings
     memory: Path | None = None
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
     as_json: bool = False
@@ -47,15 +55,31 @@ class Request:
                 "-: chat reads its questions from standard input; name the video's file, or "
                 "watch it with longtake ask --memory first"
             )
-        check_sources(self.videos, self.memory, self.start_s, self.stop_s)
+        _ = self.sources  # refuses what cannot work
+
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(
+            addresses=self.videos,
+            capture=self.capture,
+            names=self.names,
+            memory=self.memory,
+            start_s=self.start_s,
+            stop_s=self.stop_s,
+        )
 
 
 def run(request: Request) -> int:
     """Do it; returns the exit code.  Errors are raised; `longtake.cli` says them in one line."""
     only_reads = not request.videos
     with opened(request.settings, request.memory, may_only_read=only_reads) as take:
-        watched = watch_all(take, request.videos, request.start_s, request.stop_s)
-        chat = Chat(take=take, subject=_subject(watched, request.memory), as_json=request.as_json)
+        watched = watch_all(take, request.sources, LEAST_S)
+        chat = Chat(
+            take=take,
+            subject=_subject(watched, request.memory),
+            cameras=[w.watch for w in watched if isinstance(w.watch, LiveWatch)],
+            as_json=request.as_json,
+        )
         with open_lines() as lines:
             if lines.is_terminal:
                 seen = clock(take.stats().newest_s)
@@ -74,12 +98,15 @@ def _converse(chat: Chat, lines: Lines) -> int:
 
     Two Ctrl-C in a row leave; at a terminal those that stopped an answer are not counted.
     """
-    was_interrupted = False
+    was_interrupted, changes = False, Changes()
+    changes.look([camera.stats() for camera in chat.cameras])  # told while they were waited for
     while not chat.has_ended:
         try:
             line = lines.read()
             if line is None:
                 break
+            for change in changes.look([camera.stats() for camera in chat.cameras]):
+                say(change)  # only now: a prompt is left alone
             is_stopped = _respond(chat, line)
             if is_stopped and was_interrupted and not lines.is_terminal:
                 return INTERRUPTED
@@ -127,6 +154,7 @@ def _ask(chat: Chat, question: str) -> bool:
     else:
         print(" (stopped)" if is_stopped else "")
         _print_best(answer)
+        print_times(answer, chat.is_live)
         sys.stdout.flush()
     return is_stopped
 

@@ -15,7 +15,7 @@ from typing import Any
 from longtake.cli.common import say
 from longtake.cli.names import as_text, shown
 from longtake.ledger import Entry, Ledger
-from longtake.memory.marks import Gap, Span
+from longtake.memory.marks import UNSEEN, Gap, Span
 from longtake.memory.survey import Survey, is_memory, survey
 from longtake.streaming.errors import redact
 from longtake.ui.view import bytes_text, clock, span
@@ -162,7 +162,7 @@ def _described(seen: Survey) -> dict[str, Any]:
         "first_s": seen.start_s,
         "last_s": seen.end_s,
         "spans": [{"start_s": one.start_s, "end_s": one.end_s} for one in seen.spans],
-        "gaps": [asdict(gap) for gap in seen.gaps],
+        "gaps": [{**asdict(gap), "camera": as_text(gap.camera)} for gap in seen.gaps],
         "kept": [{"start_s": one.start_s, "end_s": one.end_s} for one in seen.kept],
         "codecs": _codecs(seen),
         "thumbnails": seen.thumbnails,
@@ -232,6 +232,7 @@ def _print_info(seen: Survey, described: dict[str, Any]) -> None:
         "changed": _when(seen.changed_wall_s),
         "size": f"{bytes_text(seen.total_nbytes)}: {sizes}",
         "thumbnails": str(seen.thumbnails),
+        "events": str(seen.events or ""),
     }
     for name, text in lines.items():
         if text:
@@ -241,12 +242,17 @@ def _print_info(seen: Survey, described: dict[str, Any]) -> None:
 
 
 def _gaps_text(gaps: Sequence[Gap]) -> str:
-    """``12 chunks dropped (0:10-0:12, 1:05), 3 forgotten (2:00)``."""
+    """``12 chunks dropped (0:10-0:12, 1:05), 3 forgotten (2:00), 2 times offline (3:00)``."""
     texts: list[str] = []
+    has_unit = False
     for reason in dict.fromkeys(gap.reason for gap in gaps):
         those = [gap for gap in gaps if gap.reason == reason]
+        if reason in UNSEEN:
+            texts.append(f"{len(those)} times {shown(reason)} ({_spans_text(those)})")
+            continue
         count = sum(gap.chunks for gap in those)
-        unit = " chunks" if not texts else ""
+        unit = "" if has_unit else " chunks"
+        has_unit = True
         texts.append(f"{count}{unit} {shown(reason)} ({_spans_text(those)})")
     return ", ".join(texts)
 

@@ -8,32 +8,37 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from longtake.cli.common import say
+from longtake.cli.following import LOOK_S
+from longtake.cli.groups import Ending, Group, Watched, begin, end, status, tell_seen
+from longtake.cli.live_flags import Until
+from longtake.cli.live_line import Silent
 from longtake.cli.names import shown
 from longtake.cli.show import as_json
+from longtake.cli.sources import Sources
 from longtake.cli.subtitles import VTT_HEAD, srt_cue, vtt_cue
-from longtake.cli.watching import Watched, check_sources, opened, progress, tell
+from longtake.cli.watching import opened
 from longtake.modes.round_stream import LINE
 from longtake.narration.narration import Line, Narration
 from longtake.narration.telling import Telling
+from longtake.streaming.capture_config import CaptureConfig
 from longtake.ui.view import clock
 
 if TYPE_CHECKING:
     from longtake.config import Settings
     from longtake.take import Take
-    from longtake.watch import Watch
 
 Form = Literal["text", "json", "jsonl", "srt", "vtt"]
 
 SCHEMA, LINE_SCHEMA = "longtake.narrate/1", "longtake.line/1"
 KNOWN = "what colour was the star?"  # a request that the embedded model understands
-_LOOK_S = 0.1  # how often the progress is shown anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +50,28 @@ class Request:
     telling: Telling
     sampling: Mapping[str, Any]  # fields of `Decoding` that flags may set; None: not given
     memory: Path | None = None
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
+    until: Until | None = None
     form: Form = "text"
 
     def __post_init__(self) -> None:
         if "" in self.videos:
             raise ValueError("a word is empty: it is no video (an unset variable?)")
-        check_sources(self.videos, self.memory, self.start_s, self.stop_s)
+        _ = self.sources  # refuses what cannot work
+
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(
+            addresses=self.videos,
+            capture=self.capture,
+            names=self.names,
+            memory=self.memory,
+            start_s=self.start_s,
+            stop_s=self.stop_s,
+        )
 
     @property
     def settled(self) -> Telling:
@@ -138,10 +157,12 @@ def run(request: Request) -> int:
     watched: list[Watched] = []
     with opened(request.settings, request.memory) as take:
         _tell_limits(take)
+        ending = Ending(request.until)
         is_whole = False
         try:
-            for i in range(len(request.videos)):
-                _narrate(take, request, telling, i, show, watched)
+            groups = begin(take, request.sources)
+            while len(watched) < len(request.videos) and not ending.is_over:
+                _narrate(take, groups, telling, ending, show, watched)
             is_whole = True
         finally:
             if request.form == "json" and watched:
@@ -151,33 +172,45 @@ def run(request: Request) -> int:
 
 
 def _narrate(
-    take: Take, request: Request, telling: Telling, i: int, show: Shown, watched: list[Watched]
+    take: Take,
+    groups: Iterator[Group],
+    telling: Telling,
+    ending: Ending,
+    show: Shown,
+    watched: list[Watched],
 ) -> None:
-    """The video of that place; it joins ``watched`` as soon as it is open."""
-    begun, count = time.monotonic(), len(request.videos)
+    """The next file, or all live sources; they join ``watched`` as soon as they are open."""
+    begun = time.monotonic()
     with _begun(take, telling, show) as narration:
-        watch = take.watch(request.videos[i], start_s=request.start_s or 0.0, stop_s=request.stop_s)
+        group = next(groups)
         show.begin()
-        if count == 1:
-            show.begin_s = watch.offset_s
+        if len(group.watches) == 1 and not group.place:
+            show.begin_s = group.watches[0].offset_s
         try:
-            with _bar(watch, take, f"{i + 1} of {count}  " if count > 1 else "", show) as look:
-                while not narration.is_over:
-                    look()
-                    line = narration.poll(_LOOK_S, whole=show.wants_whole)
-                    if line is not None:
-                        show.line(line)
+            _follow(take, group, narration, ending, show)
         except KeyboardInterrupt:
-            seen_s = max(0.0, take.stats().newest_s - watch.offset_s)
-            say(f"{watch.address}: narrated to {clock(seen_s)}")
+            tell_seen(take, group, "narrated")
             raise
         finally:
-            watched.append(Watched(watch, time.monotonic() - begun))
-    watch.wait()
-    if watch.is_known:
-        say(f"{watch.address}: seen before; there is nothing new in it to narrate")
-    else:
-        tell(watch)
+            spent_s = time.monotonic() - begun
+            watched += [Watched(watch, spent_s) for watch in group.watches]
+    end(group, ending.spent_s, "seen before; there is nothing new in it to narrate")
+
+
+def _follow(take: Take, group: Group, narration: Narration, ending: Ending, show: Shown) -> None:
+    """Show lines until there are no more, or it is time to end."""
+    with nullcontext(Silent()) if _shows_itself(group, show) else status(take, group) as shown:
+        while not narration.is_over and not ending.is_over:
+            shown.show()
+            line = narration.poll(LOOK_S, whole=show.wants_whole)
+            if line is not None:
+                with shown.aside():
+                    show.line(line)
+
+
+def _shows_itself(group: Group, show: Shown) -> bool:
+    """Lines on a terminal tell how far a file is; of a camera they do not tell all."""
+    return show.is_on_terminal and not group.live
 
 
 @contextmanager
@@ -199,16 +232,6 @@ def _begun(take: Take, telling: Telling, show: Shown) -> Iterator[Narration]:
             show.line(line)
 
 
-@contextmanager
-def _bar(watch: Watch, take: Take, number: str, show: Shown) -> Iterator[Callable[[], None]]:
-    """How far it is, unless the lines themselves show that."""
-    if show.is_on_terminal:
-        yield lambda: None
-        return
-    with progress(watch, take, number) as look:
-        yield look
-
-
 def _as_json(
     take: Take,
     request: Request,
@@ -218,7 +241,7 @@ def _as_json(
     is_whole: bool,
 ) -> dict[str, Any]:
     """The object that ``--json`` prints; documented in docs/json.md."""
-    is_complete = is_whole and all(w.watch.report.complete for w in watched)
+    is_complete = is_whole and all(w.is_whole for w in watched)
     told = as_json(take, request.memory, watched, [], is_complete)
     del told["answers"]
     lines = [

@@ -1,44 +1,34 @@
-"""Open a model and a take, and watch what has to be watched, while people see how far it is.
+"""Open a model and a take, and watch what has to be watched before somebody asks about it.
 
-What is asked afterwards is not known here.
+A file is seen to its end, a live source for a while.  What is asked is not known here.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtake.cli.common import common, say
+from longtake.cli.following import LOOK_S, follow
+from longtake.cli.groups import Group, Watched, begin, end, status, tell_seen
+from longtake.cli.sources import Sources
 from longtake.engine import Engine
 from longtake.memory.files import MemoryDamaged, MemoryInUse
-from longtake.memory.folder import CATALOG
-from longtake.memory.survey import is_memory
-from longtake.streaming.pipe import is_stdin
-from longtake.streaming.sources import find_path
+from longtake.streaming import capture
 from longtake.ui.view import clock
 from longtake.wording import one_line
 
 if TYPE_CHECKING:
     from longtake.config import Settings
     from longtake.take import Take
-    from longtake.watch import Watch
+
+LEAST_S = 3.0  # that a live source is seen before it is asked about, unless one says so
 
 _log = logging.getLogger(__name__)
-_LOOK_S = 0.1  # how often the progress is shown anew
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A source at its end."""
-
-    watch: Watch
-    elapsed_s: float
 
 
 @contextmanager
@@ -52,13 +42,16 @@ def opened(
             process is writing, will do.
     """
     begun = time.monotonic()
-    with Engine(
-        settings.model,
-        device=settings.device,
-        dtype=settings.dtype,
-        quantize=settings.quantize,
-        max_pixels=settings.max_pixels,
-    ) as engine:
+    with (
+        _captures_told_once(),
+        Engine(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            quantize=settings.quantize,
+            max_pixels=settings.max_pixels,
+        ) as engine,
+    ):
         adapter = engine.adapter
         _log.info(
             "%s (%s) on %s in %s, loaded in %.1f s",
@@ -75,6 +68,20 @@ def opened(
             if memory is not None:
                 _log.info("%s: %d chunks, to %s", memory, stats.chunks, clock(stats.newest_s))
             yield take
+
+
+@contextmanager
+def _captures_told_once() -> Iterator[None]:
+    """How cameras stand is shown here, and may not be written into a prompt: their own warnings
+    are for ``-v``."""
+    logger = logging.getLogger(capture.__name__)
+    before = logger.level
+    if not common().verbose:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _open_take(
@@ -99,116 +106,53 @@ def _open_take(
         return take
 
 
-def check_sources(
-    addresses: Sequence[str], memory: Path | None, start_s: float | None, stop_s: float | None
-) -> None:
-    """Refuse what cannot work before anything is loaded or seen.
+def watch_all(take: Take, sources: Sources, for_s: float | None = None) -> list[Watched]:
+    """See files to their end, one after the other in session time; live ones together, for a while.
+
+    Args:
+        for_s: how long a live source is seen after its first frame; None: the window's length,
+            `LEAST_S` at least.  It is watched on until it is stopped, or the take is closed.
 
     Raises:
-        ValueError: if there is nothing to watch and no memory, or a range for several sources.
-        SourceError: if a source is missing.
-    """
-    if start_s is not None and stop_s is not None and stop_s <= start_s:
-        raise ValueError(f"--to {stop_s:g}: must be later than --from {start_s:g} (seconds)")
-    if len(addresses) > 1 and (start_s is not None or stop_s is not None):
-        raise ValueError(
-            f"--from and --to bound one video, and there are {len(addresses)}: watch them one by "
-            "one into the same --memory"
-        )
-    if addresses.count("-") > 1:
-        raise ValueError("- stands twice: standard input can be read once")
-    if not addresses and memory is None:
-        raise ValueError("no video: name a file or folder first, or a --memory that has one")
-    is_new = memory is not None and not (memory / CATALOG).is_file()
-    if memory is not None and is_new and not addresses and not is_memory(memory):
-        raise ValueError(
-            f"--memory {memory}: there is no memory yet, and no video to make one from"
-        )
-    for address in addresses:
-        if not is_stdin(address):
-            find_path(address)
-
-
-def watch_all(
-    take: Take, addresses: Sequence[str], start_s: float | None, stop_s: float | None
-) -> list[Watched]:
-    """See every source to its end, one after the other in session time.
-
-    Raises:
-        SourceError: if one fails; what was seen before stays.
+        SourceError: if one fails, or no live one shows a picture; what was seen before stays.
         KeyboardInterrupt: after saying how far it came.
     """
-    if not addresses and take.stats().chunks == 0:
+    if not sources.addresses and take.stats().chunks == 0:
         raise ValueError("the memory is empty; name a video to fill it")
-    count = len(addresses)
-    return [
-        _watch(take, address, start_s or 0.0, stop_s, f"{i} of {count}  " if count > 1 else "")
-        for i, address in enumerate(addresses, 1)
-    ]
+    watched: list[Watched] = []
+    for group in begin(take, sources):
+        begun = time.monotonic()
+        if group.live:
+            for_s = max(LEAST_S, take.pace.window_s) if for_s is None else for_s
+            _follow(take, group, for_s, sources.capture.connect_s)
+        else:
+            _see_whole(take, group)
+        spent_s = time.monotonic() - begun
+        watched += [Watched(watch, spent_s) for watch in group.watches]
+    return watched
 
 
-def _watch(take: Take, address: str, start_s: float, stop_s: float | None, number: str) -> Watched:
-    begun = time.monotonic()
-    watch = take.watch(address, start_s=start_s, stop_s=stop_s)
+def _see_whole(take: Take, group: Group) -> None:
+    """To the end of a file."""
     try:
-        with progress(watch, take, number) as show:
-            while not watch.is_seen():
-                show()
-                watch.is_seen(_LOOK_S)
+        with status(take, group) as shown:
+            while not group.is_over:
+                shown.show()
+                group.wait(LOOK_S)
     except KeyboardInterrupt:
-        say(f"{watch.address}: seen to {clock(_seen_s(watch, take))}")
+        tell_seen(take, group)
         raise
-    watch.wait()
-    tell(watch)
-    return Watched(watch, time.monotonic() - begun)
+    end(group)
 
 
-def _seen_s(watch: Watch, take: Take) -> float:
-    return max(0.0, take.stats().newest_s - watch.offset_s)
-
-
-def tell(watch: Watch) -> None:
-    report = watch.report
-    if watch.is_known:
-        say(f"{watch.address}: seen before; answering from memory")
-    if not report.complete:
-        promised = f" of {clock(report.promised_s)}" if report.promised_s else ""
-        say(f"{watch.address}: {report.end_reason}; seen to {clock(report.ended_s or 0)}{promised}")
-    if report.repairs:
-        mended = ", ".join(f"{count} {name}" for name, count in report.repairs.items())
-        say(f"{watch.address}: {mended}")
-
-
-@contextmanager
-def progress(watch: Watch, take: Take, number: str) -> Iterator[Callable[[], None]]:
-    """A bar on stderr where that is a terminal; nothing elsewhere."""
-    if common().quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn(f"watching {number}"),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task("", total=watch.promised_s)
-    begun, frames_before = time.monotonic(), take.stats().frames
-
-    def show() -> None:
-        stats = take.stats()
-        frames = stats.frames - frames_before
-        rate = frames / max(1e-6, time.monotonic() - begun)
-        seen_s = _seen_s(watch, take)
-        words = f"{clock(seen_s)}  {frames} frames  {rate:.0f}/s  {stats.chunks} chunks"
-        bar.update(task, completed=seen_s, description=words)
-
-    with bar:
-        yield show
+def _follow(take: Take, group: Group, for_s: float, connect_s: float) -> None:
+    """For a while, until all that came by then is seen."""
+    try:
+        follow(group.live, for_s, connect_s)
+        take.drain()
+    except KeyboardInterrupt:
+        tell_seen(take, group)
+        raise
 
 
 def _tell_limits(engine: Engine) -> None:

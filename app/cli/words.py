@@ -16,7 +16,8 @@ class Words(NamedTuple):
 
 
 def sort_words(words: Sequence[str], has_memory: bool) -> Words:
-    """Videos come first: words that exist, have a scheme, are ``-``, or look like a clip's name.
+    """Videos come first: words that exist, have a scheme, are ``-``, or look like the name of a
+    clip or a camera.
 
     Where no memory holds a take, the first word is a video whatever it looks like.
 
@@ -37,7 +38,7 @@ def sort_words(words: Sequence[str], has_memory: bool) -> Words:
 
 
 def is_source(word: str) -> bool:
-    if word == "-" or has_scheme(word):
+    if word == "-" or has_scheme(word) or word.startswith("/dev/video"):
         return True
     looks_like_one = not any(c.isspace() for c in word) and Path(word).suffix in CLIP_SUFFIXES
     try:

@@ -1,0 +1,134 @@
+"""Flags of commands that watch cameras, and the `CaptureConfig` that they make.
+
+Values are words here; which of them make sense is known to `CaptureConfig`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from longtake.cli.flags import number, whole
+
+if TYPE_CHECKING:
+    from longtake.streaming.capture_config import CaptureConfig
+
+LiveOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--live/--no-live",
+        show_default=False,
+        help="watch as a camera (newest frame, reconnect), or read to its end; else as it is",
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="how cameras are opened: low-latency (default), robust, udp"),
+]
+AvOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--av-opt", metavar="K=V", help="an option of FFmpeg's, over the preset's; repeatable"
+    ),
+]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(metavar="HOW", help="which frames are kept: auto (default), every, newest"),
+]
+SamplingOption = Annotated[
+    str | None,
+    typer.Option(metavar="HOW", help="fixed (default) rate, or adaptive: what the model sustains"),
+]
+StillOption = Annotated[
+    float | None,
+    typer.Option(parser=number, metavar="X", help="drop frames that differ less than this, 0 to 1"),
+]
+SceneOption = Annotated[
+    float | None,
+    typer.Option(
+        parser=number, metavar="X", help="see frames that differ more than this at once, 0 to 1"
+    ),
+]
+MaskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="POLYGON",
+        help='black out "0,0 0.5,0 0.5,1" (shares of width, height); "door:..." of one camera; '
+        "repeatable",
+    ),
+]
+StallOption = Annotated[
+    float | None,
+    typer.Option(parser=number, metavar="S", help="reconnect after S seconds without a frame"),
+]
+ReconnectsOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole, metavar="N", help="give up after N failed attempts in a row; else never"
+    ),
+]
+AllowLavfiOption = Annotated[
+    bool, typer.Option("--allow-lavfi", help="let lavfi:GRAPH addresses run FFmpeg's filters")
+]
+
+
+def capture_config(
+    *,
+    live: bool | None = None,
+    preset: str | None = None,
+    av_opt: Sequence[str] | None = None,
+    policy: str | None = None,
+    sampling: str | None = None,
+    still: float | None = None,
+    scene: float | None = None,
+    mask: Sequence[str] | None = None,
+    stall: float | None = None,
+    reconnects: int | None = None,
+    allow_lavfi: bool = False,
+    base: CaptureConfig | None = None,
+) -> CaptureConfig:
+    """The flags that were given, over `base` (the defaults if None).
+
+    ``--av-opt`` adds to the options of `base`; ``--mask`` to its masks.
+
+    Raises:
+        ValueError: if a flag is out of range or not understood.
+    """
+    from dataclasses import replace
+
+    from longtake.streaming.capture_config import CaptureConfig
+    from longtake.streaming.masks import Mask
+
+    base = CaptureConfig() if base is None else base
+    given: dict[str, Any] = {
+        "live": live,
+        "preset": preset,
+        "policy": policy,
+        "sampling": sampling,
+        "still": still,
+        "scene": scene,
+        "stall_s": stall,
+        "reconnects": reconnects,
+        "av_options": {**base.av_options, **av_options(av_opt)} if av_opt else None,
+        "masks": (*base.masks, *(Mask.parse(text) for text in mask)) if mask else None,
+        "allow": base.allow | {"lavfi"} if allow_lavfi else None,
+    }
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def av_options(texts: Sequence[str] | None) -> dict[str, str]:
+    """``["stimeout=5", "fflags=nobuffer"]`` -> a dictionary; a later one of a name counts.
+
+    Raises:
+        ValueError: for one without a name or without ``=``.  Values stay unsaid: some are secret.
+    """
+    options = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            said = repr(name.strip()) if not equals else "an option"
+            raise ValueError(f"--av-opt: {said} is no NAME=VALUE (as in rtsp_transport=udp)")
+        options[name.strip()] = value
+    return options

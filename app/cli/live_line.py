@@ -1,0 +1,199 @@
+"""How cameras stand while they are watched: a line for each on a terminal, elsewhere their changes.
+
+What becomes of their pictures is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+from longtake.cli.common import common, say
+from longtake.cli.names import shown
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+    from longtake.streaming.capture import CaptureStats
+
+_COLOURS = {"live": "green", "ended": "bright_black", "failed": "red"}  # any other: yellow
+_MOST_LETTERS = 60  # of an error beside the numbers
+_MOST_NAME = 40  # letters of a camera's name there
+_DRAW_S = 0.25  # at least between two drawings
+
+
+class Camera(Protocol):
+    """What is looked at; `longtake.live_watch.LiveWatch` is one."""
+
+    def stats(self) -> CaptureStats: ...
+
+
+class Status(Protocol):
+    """Something on stderr that tells how it goes."""
+
+    def show(self) -> None:
+        """Bring it up to date."""
+        ...
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Within it others may print: what is drawn is taken away."""
+        ...
+
+
+class Silent:
+    """Where nobody wants to know."""
+
+    def show(self) -> None:
+        pass
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class Changes:
+    """What is different from the last look, in words.
+
+    A reason counts too, as long as there is no picture; numbers in it do not, so that a camera
+    that stays away is not told of at every attempt.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[str, str]] = {}
+
+    def look(self, cameras: Sequence[CaptureStats]) -> list[str]:
+        lines = []
+        for stats in cameras:
+            state = state_of(stats)
+            reason = "" if state == "live" else re.sub(r"\d+", "", stats.error)
+            if self._told.get(name_of(stats)) != (state, reason):
+                self._told[name_of(stats)] = state, reason
+                lines.append(_change(stats))
+        return lines
+
+
+class LiveLine:
+    """A `Status` of cameras.
+
+    Args:
+        cameras: those that are watched.
+        live: a part of the terminal that is drawn anew; None: changes are said instead.
+    """
+
+    def __init__(self, cameras: Sequence[Camera], live: Live | None = None) -> None:
+        self._cameras, self._live, self._changes = cameras, live, Changes()
+        self._drawn_s = float("-inf")
+
+    def show(self) -> None:
+        if self._live is None:
+            for line in self._changes.look(self._stats()):
+                say(line)
+        elif time.monotonic() - self._drawn_s >= _DRAW_S:
+            self._live.update(table(self._stats()), refresh=True)
+            self._drawn_s = time.monotonic()
+
+    def _stats(self) -> list[CaptureStats]:
+        return [camera.stats() for camera in self._cameras]
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The lines are taken away, so that what is printed meanwhile stands alone."""
+        if self._live is None:
+            yield
+            return
+        self._live.stop()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            self._live.start()
+
+
+@contextmanager
+def live_line(cameras: Sequence[Camera]) -> Iterator[LiveLine]:
+    """Of these cameras, on stderr; ``-q`` silences it."""
+    if common().quiet or not sys.stderr.isatty():
+        yield LiveLine(cameras)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        yield LiveLine(cameras, live)
+
+
+def table(cameras: Sequence[CaptureStats]) -> Table:
+    """A row for each, for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table.grid(padding=(0, 2))
+    for _ in range(8):
+        rows.add_column(no_wrap=True)
+    rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for stats in cameras:
+        state = state_of(stats)
+        colour = _COLOURS.get(state, "yellow")
+        words = (Text(word) for word in _numbers(stats))
+        rows.add_row(
+            Text(f"\u25cf {state}", style=colour), Text(shorten(name_of(stats), _MOST_NAME)), *words
+        )
+    return rows
+
+
+def _numbers(stats: CaptureStats) -> list[str]:
+    """Size, rate, kept, dropped, lag, reconnects and the last error; each may be empty."""
+    size = "x".join(map(str, stats.size)) if stats.size else ""
+    error = "" if state_of(stats) == "live" else _without_name(stats)
+    return [
+        size,
+        f"{stats.fps:.3g} fps" if stats.fps else "",
+        f"{stats.kept} kept" if stats.seen else "",
+        f"{sum(stats.dropped.values())} dropped" if stats.seen else "",
+        f"{stats.lag_s:.1f} s old" if stats.seen else "",
+        _counted(stats.reconnects, "reconnect"),
+        shorten(shown(error)),
+    ]
+
+
+def in_words(stats: CaptureStats) -> str:
+    """All of it on one line, for a command that shows it once."""
+    said = [word for word in (state_of(stats), *_numbers(stats)) if word]
+    dropped = ", ".join(f"{count} {reason}" for reason, count in stats.dropped.items() if count)
+    return "  ".join(said) + (f"  ({dropped})" if dropped else "")
+
+
+def name_of(stats: CaptureStats) -> str:
+    """Of a camera where it has one, else its address."""
+    return shown(stats.camera or stats.address)
+
+
+def state_of(stats: CaptureStats) -> str:
+    return str(stats.state)
+
+
+def shorten(text: str, most: int = _MOST_LETTERS) -> str:
+    return text if len(text) <= most else text[: most - 3].rstrip() + "..."
+
+
+def _change(stats: CaptureStats) -> str:
+    state, reason = state_of(stats), _without_name(stats)
+    if state == "live":
+        size = "" if stats.size is None else ", {}x{}".format(*stats.size)
+        return f"{name_of(stats)}: live{size}"
+    return f"{name_of(stats)}: {state}" + (f": {reason}" if reason else "")
+
+
+def _without_name(stats: CaptureStats) -> str:
+    """The last error; its address stands before it already where the camera has no other name."""
+    error = stats.error
+    return error if stats.camera else error.removeprefix(f"{stats.address}: ")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}" if count else ""

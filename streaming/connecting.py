@@ -1,0 +1,81 @@
+"""Connect to an address that FFmpeg reads by itself: camera, network, filter graph.
+
+Every error leaves as a `SourceError` that names the address without its login, and carries no
+other error with it: FFmpeg's hold the password.  What is read from it then is not known here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import av
+from av.container import InputContainer
+
+from longtake.streaming.addresses import Address
+from longtake.streaming.capture_config import CaptureConfig
+from longtake.streaming.errors import SourceError
+from longtake.streaming.failures import explain
+from longtake.streaming.live_options import options_of, url_of
+
+SEGMENT_S = 12.0  # a segment of HLS may last so long, and nothing comes meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Something that is no file of this machine, and is read like one: a recording over HTTP."""
+
+    address: Address
+    config: CaptureConfig
+
+    @property
+    def shown(self) -> str:
+        return self.address.shown
+
+
+def connect(address: Address, config: CaptureConfig, *, as_camera: bool) -> InputContainer:
+    """Open an address; FFmpeg may look at its first packets.
+
+    Args:
+        as_camera: what matters is now; else it is read from its beginning, as a file.
+
+    Raises:
+        SourceError: why not; never with another error in its back.
+    """
+    av.logging.set_level(None)  # see `decoding.VideoFile`
+    options = options_of(address, config, as_camera=as_camera)
+    is_named_hls = PurePosixPath(address.url.partition("?")[0]).suffix.lower() == ".m3u8"
+    container = _open(address, config, options, is_segmented=is_named_hls)
+    if container.format.name == "hls" and not is_named_hls:  # only now it is known
+        container.close()
+        container = _open(address, config, options, is_segmented=True)
+    return container
+
+
+def read_timeout_s(container: InputContainer, config: CaptureConfig) -> float:
+    """How long FFmpeg waits for a packet; it gives up at the second time."""
+    return _read_timeout_s(config, container.format.name == "hls")
+
+
+def _read_timeout_s(config: CaptureConfig, is_segmented: bool) -> float:
+    return max(config.stall_s / 2, SEGMENT_S if is_segmented else 0.0)
+
+
+def _open(
+    address: Address, config: CaptureConfig, options: dict[str, str], *, is_segmented: bool
+) -> InputContainer:
+    started_s = time.monotonic()
+    try:
+        return av.open(
+            url_of(address, config),
+            "r",
+            format=address.format,
+            options=options,
+            timeout=(config.connect_s, _read_timeout_s(config, is_segmented)),
+            metadata_errors="ignore",
+        )
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+        waited_s = time.monotonic() - started_s
+        failure: SourceError = explain(error, address, config, waited_s=waited_s)
+    raise failure  # outside of the handler, or it would carry FFmpeg's along

@@ -63,7 +63,7 @@ class _Share:
         self._spoken_s = self._seen_s = 0.0
 
     def begin(self) -> None:
-        """Nobody is being answered: nothing is owed."""
+        """Nobody has been answered so far: nothing is owed."""
         self._spoken_s = self._seen_s = 0.0
 
     @property
@@ -191,6 +191,8 @@ class Worker:
             if isinstance(entry, _Job):
                 entry.do()
             elif entry is not None:
+                if not self._speaking:
+                    self._share.begin()
                 self._speak(entry)
             elif self._is_to_speak():
                 self._speak(self._next_speech())
@@ -241,8 +243,6 @@ class Worker:
             has_more = speech.step()
         if has_more:
             self._speaking.append(speech)
-        elif not self._speaking:
-            self._share.begin()
 
     def _see(self) -> bool:
         """A step of the next take that has one."""

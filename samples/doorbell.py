@@ -107,9 +107,8 @@ def events(
         camera = take.stats().cameras.get(CAMERA)  # a file that is read to its end has none
         if camera is not None and camera.state != before:
             before = camera.state
-            print(
-                f"{CAMERA}: {before}" if before in FINE else f"{CAMERA}: {before}, {camera.error}"
-            )
+            reason = "" if before in FINE else f": {camera.error}"
+            print(f"{CAMERA} is {before}{reason}")
         if time.monotonic() > end_s:
             end_s = math.inf
             watching.stop()  # the alert ends when what came by then has been seen

@@ -67,7 +67,6 @@ class LongtakeCameraConfig(CameraConfig):  # type: ignore[misc]
     height: int | None = None
     color_mode: str = "rgb"  # or bgr
     warmup_s: float = 5.0  # `connect` waits so long for the first frame
-    live: bool | None = None  # True: a file plays at its own pace, as a camera
 
     def __post_init__(self) -> None:
         if self.color_mode not in ("rgb", "bgr"):
@@ -118,8 +117,10 @@ class LongtakeCamera(Camera):  # type: ignore[misc]
         if self._take is None:
             self._take = longtake.open(model="embedded")
         try:
-            capture = longtake.CaptureConfig(live=self.config.live)
-            self._watch = self._take.watch(self.config.address, camera=self.name, capture=capture)
+            capture = longtake.CaptureConfig(live=True)  # a file too plays as a camera
+            watch = self._take.watch(self.config.address, camera=self.name, capture=capture)
+            assert isinstance(watch, longtake.LiveWatch)
+            self._watch = watch
             if warmup:
                 self._warm_up()
         except BaseException:
@@ -160,10 +161,11 @@ class LongtakeCamera(Camera):  # type: ignore[misc]
 
     def _shown(self, frame: longtake.Frame) -> Image:
         """In the size and colour order that was asked for; the caller may write into it."""
-        wanted = (self.config.width or self.width, self.config.height or self.height)
         image = frame.image
-        if None not in wanted and image.shape[1::-1] != wanted:
-            image = cv2.resize(image, wanted, interpolation=cv2.INTER_AREA)
+        height, width = image.shape[:2]
+        wanted = (self.config.width or width, self.config.height or height)
+        if wanted != (width, height):
+            image = np.asarray(cv2.resize(image, wanted, interpolation=cv2.INTER_AREA), np.uint8)
         return image[..., ::-1].copy() if self.config.color_mode == "bgr" else image.copy()
 
     def _let_go(self) -> None:
@@ -186,13 +188,11 @@ def main() -> None:
     parser.add_argument("--ask", default="what colour was the square?", help="asked at the end")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source, live = chosen.source, None
+        source = chosen.source
         if source is None:
-            source, live = str(Path(folder) / "clip.mp4"), True
+            source = str(Path(folder) / "clip.mp4")
             write_film(Film(random.Random(1), round(chosen.seconds) + 2), source, fps=15)
-        config = LongtakeCameraConfig(
-            address=source, name="front", fps=30, width=320, height=240, live=live
-        )
+        config = LongtakeCameraConfig(address=source, name="front", fps=30, width=320, height=240)
         with longtake.open(model="embedded") as take:
             show(take, LongtakeCamera(config, take), chosen.seconds)
             answer = take.ask(chosen.ask)
@@ -211,7 +211,7 @@ def show(take: longtake.Take, camera: LongtakeCamera, seconds: float) -> None:
                 read += 1
             except TimeoutError:
                 late += 1
-            time.sleep(max(0.0, begun + (read + late) / camera.fps - time.monotonic()))
+            time.sleep(max(0.0, begun + (read + late) / (camera.fps or 30) - time.monotonic()))
     except KeyboardInterrupt:
         print("stopped by hand")
     finally:

@@ -130,13 +130,14 @@ class Table:
         """What a camera sees, uint8 RGB ``[384, 384, 3]``; the arm ends at ``tip``."""
         self._scene.things = [self._seen_by(camera, thing, tip) for thing in self.things]
         picture = self._scene.draw(t_s, SCALE)
+        bars: list[tuple[Point, Point]]
         if camera == "wrist":
-            jaws = [((30.0, SIZE), (40.0, 84.0)), ((66.0, SIZE), (56.0, 84.0))]
+            bars = [((30.0, SIZE), (40.0, 84.0)), ((66.0, SIZE), (56.0, 84.0))]
         else:
             x, y = self._place(camera, tip, tip)
-            jaws = [((SIZE / 2, SIZE), ((x + SIZE / 2) / 2 + 8, (y + SIZE) / 2))]
-            jaws.append((jaws[0][1], (x, y)))
-        for begin, end in jaws:
+            elbow = ((x + SIZE / 2) / 2 + 8, (y + SIZE) / 2)
+            bars = [((SIZE / 2, SIZE), elbow), (elbow, (x, y))]
+        for begin, end in bars:
             cv2.line(picture, _pixel(begin), _pixel(end), STEEL, 3 * SCALE, cv2.LINE_AA)
         return picture
 

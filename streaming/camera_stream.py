@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from numpy import uint8
 from numpy.typing import NDArray
@@ -65,6 +67,7 @@ class CameraStream:
         av.logging.set_level(None)  # see `decoding.VideoFile`
         self.address = address
         self.bad_packets = 0
+        self._waited_s = 0.0  # for a packet, the longest since the last frame
         self._config = config
         self._pipe = place if isinstance(place, Pipe) else None
         started_s = time.monotonic()
@@ -124,19 +127,7 @@ class CameraStream:
         Raises:
             SourceError: where the connection breaks or freezes.
         """
-        packets = self.container.demux()  # sound too: `keep_on` is asked though no picture comes
-        while keep_on():
-            failure: SourceError | None = None
-            asked_s = time.monotonic()
-            try:
-                packet = next(packets)
-            except StopIteration:
-                self._look_at_end(time.monotonic() - asked_s)
-                return
-            except (av.FFmpegError, OSError, ValueError) as error:
-                failure = explain_reading(error, self.address, self._config)
-            if failure is not None:  # outside of the handler, or it would carry FFmpeg's along
-                raise failure
+        for packet in self._packets(keep_on):
             if packet.stream.index != self.stream.index:
                 continue
             try:
@@ -145,6 +136,7 @@ class CameraStream:
                 self.bad_packets += 1
                 continue
             for frame in frames:
+                self._waited_s = 0.0
                 self._note_size(frame)
                 yield frame
 
@@ -181,12 +173,31 @@ class CameraStream:
     ) -> None:
         self.close()
 
-    def _look_at_end(self, waited_s: float) -> None:
-        """FFmpeg takes for an end what was none: a broken pipe; HLS that waits in vain."""
+    def _packets(self, keep_on: Callable[[], bool]) -> Iterator[Packet[Any]]:
+        packets = self.container.demux()  # sound too: `keep_on` is asked though no picture comes
+        while keep_on():
+            failure: SourceError | None = None
+            asked_s = time.monotonic()
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError, ValueError) as error:
+                failure = explain_reading(error, self.address, self._config)
+            self._waited_s = max(self._waited_s, time.monotonic() - asked_s)
+            if failure is not None:  # outside of the handler, or it would carry FFmpeg's along
+                raise failure
+            if packet is None:
+                self._look_at_end()
+                return
+            yield packet
+
+    def _look_at_end(self) -> None:
+        """FFmpeg takes for an end what was none: a broken pipe; a wait in vain."""
         if self._pipe is not None:
             opening.raise_failure(self._pipe)
-        elif self.is_live and waited_s >= 0.9 * read_timeout_s(self.container, self._config):
-            raise SourceTimeout(f"{self.address.shown}: {no_frame(waited_s)}")
+        is_segmented = self.container.format.name == "hls"
+        limit_s = read_timeout_s(self.address, self._config, is_segmented=is_segmented)
+        if self.is_live and self._waited_s >= 0.9 * limit_s:
+            raise SourceTimeout(f"{self.address.shown}: {no_frame(self._waited_s)}")
 
     def _note_size(self, frame: VideoFrame) -> None:
         """The shape of its pixels, now: who converts a frame later may not ask the decoder."""

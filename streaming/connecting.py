@@ -53,13 +53,14 @@ def connect(address: Address, config: CaptureConfig, *, as_camera: bool) -> Inpu
     return container
 
 
-def read_timeout_s(container: InputContainer, config: CaptureConfig) -> float:
-    """How long FFmpeg waits for a packet; it gives up at the second time."""
-    return _read_timeout_s(config, container.format.name == "hls")
+def read_timeout_s(address: Address, config: CaptureConfig, *, is_segmented: bool) -> float:
+    """How long FFmpeg waits for a packet.
 
-
-def _read_timeout_s(config: CaptureConfig, is_segmented: bool) -> float:
-    return max(config.stall_s / 2, SEGMENT_S if is_segmented else 0.0)
+    RTSP asks twice before it gives up: after the first wait its parser hands out what it held.
+    Elsewhere the first wait in vain is taken for the end.
+    """
+    stall_s = config.stall_s / 2 if address.kind == "rtsp" else config.stall_s
+    return max(stall_s, SEGMENT_S) if is_segmented else stall_s
 
 
 def _open(
@@ -72,7 +73,7 @@ def _open(
             "r",
             format=address.format,
             options=options,
-            timeout=(config.connect_s, _read_timeout_s(config, is_segmented)),
+            timeout=(config.connect_s, read_timeout_s(address, config, is_segmented=is_segmented)),
             metadata_errors="ignore",
         )
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:

@@ -64,4 +64,4 @@ def url_of(address: Address, config: CaptureConfig) -> str:
 
 def timeout_us(config: CaptureConfig) -> int:
     """For a single wait inside FFmpeg: longer than PyAV's, which tell connecting from reading."""
-    return int(1.5 * max(config.connect_s, config.stall_s / 2) * 1_000_000)
+    return int(1.5 * max(config.connect_s, config.stall_s) * 1_000_000)

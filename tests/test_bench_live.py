@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from longtake import cli
-from longtake.bench import live, live_age, live_camera, live_loopback
+from longtake.bench import live, live_age, live_ask, live_camera, live_loopback
 from longtake.bench.live_feed import Feed, Talkative, drawn
 from longtake.bench.live_rows import bounded, percentile
 from longtake.bench.model import Model
@@ -53,10 +53,17 @@ def test_bars_that_are_no_clock_are_not_read() -> None:
 
 
 def test_a_lag_that_grows_is_told_in_seconds_a_minute() -> None:
-    at_s = [0.5 * i for i in range(40)]
-    assert live_age.Looks(at_s, [60.0 for _ in at_s]).slope == pytest.approx(0.0, abs=1e-9)
-    assert live_age.Looks(at_s, [60 + 920 * at for at in at_s]).slope == pytest.approx(55.2)
-    assert live_age.Looks([0.0], [60.0]).slope == 0.0
+    def looks(*ages_ms: float) -> live_age.Looks:
+        found = live_age.Looks()
+        for number, age_ms in enumerate(ages_ms):
+            found.add(0.5 * number, age_ms)
+        return found
+
+    steady = looks(1150.0, *[60.0] * 40)
+    assert (steady.first_ms, max(steady.age_ms)) == (1150.0, 60.0)
+    assert steady.slope == pytest.approx(0.0, abs=1e-9)
+    assert looks(*(60 + 460.0 * i for i in range(40))).slope == pytest.approx(55.2)
+    assert looks(60.0, 60.0).slope == 0.0
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
@@ -91,6 +98,7 @@ def test_the_newest_frame_is_fresh_where_a_loop_lags_more_and_more(
     assert 0 < ours["value"] < rows[ours["reference"]]["value"]
     assert "newest frame's age, RTSP, longtake, p95 [at most 120 ms]" in rows
     assert rows["  it rises, OpenCV loop"]["value"] > 20, "1.5 s of 2 are never read"
+    assert rows["  the first one, longtake"]["value"] > 0
 
 
 @contextmanager
@@ -113,8 +121,9 @@ def test_without_gstreamer_it_is_measured_over_udp(
 
 
 def test_the_other_parts_come_in_one_object(
-    untrained: Path, capsys: pytest.CaptureFixture[str]
+    untrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(live_ask, "STEPS", 2)
     live.run(Model(str(untrained)), ["ingest", "ask", "push"], 1.0, 1, 1, True, silent)
     rows = shown(capsys)
     for name in (

@@ -83,6 +83,17 @@ def test_probabilities_are_those_of_a_plain_forward_over_prompt_and_choice(famil
     assert not answer.partial
 
 
+def test_a_choice_is_written_as_the_template_writes_answers(family: Twins) -> None:
+    """Some put a space before them, which makes other tokens."""
+    adapter = family.adapter
+    before = adapter.prompt(QUESTION).ids.tolist()
+    written = adapter.prompt("and then?", [(QUESTION, "a red ring")]).ids.tolist()
+    (ids,) = spell(adapter, ["a red ring"])
+    behind = written[len(before) :]
+    assert behind[: len(ids)] == ids and behind[len(ids)] in adapter.stop_ids
+    assert (ids != adapter.encode("a red ring").tolist()) == (adapter.family == "smolvlm")
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_can_choose(adapter: Any, mode: str) -> None:
     given = {} if mode == "full" else {"window_s": 4.0}

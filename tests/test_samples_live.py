@@ -164,7 +164,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_robot_reads_what_longtake_watches(engine: longtake.Engine, clip: Path) -> None:
     module = load("lerobot_camera")
-    config = module.LongtakeCameraConfig(address=str(clip), name="front", live=True)
+    config = module.LongtakeCameraConfig(address=str(clip), name="front")
     with engine.open() as take, module.LongtakeCamera(config, take) as camera:
         assert camera.is_connected and (camera.width, camera.height) == (192, 192)
         for image in (camera.read(), camera.async_read(2000), camera.read_latest(5000)):
@@ -187,9 +187,9 @@ def test_frames_have_the_size_and_the_colours_that_were_asked_for(
     engine: longtake.Engine, clip: Path
 ) -> None:
     module = load("lerobot_camera")
-    plain = module.LongtakeCameraConfig(address=str(clip), name="a", live=True)
+    plain = module.LongtakeCameraConfig(address=str(clip), name="a")
     turned = module.LongtakeCameraConfig(
-        address=str(clip), name="b", live=True, width=64, height=48, color_mode="bgr"
+        address=str(clip), name="b", width=64, height=48, color_mode="bgr"
     )
     frame = SimpleNamespace(image=np.zeros((192, 192, 3), np.uint8))
     frame.image[..., 0] = 200
@@ -215,7 +215,7 @@ def test_a_camera_that_is_not_there_is_an_error_without_its_password(
 
 
 def test_with_lerobot_it_is_one_of_its_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {}
+    kinds: dict[str, type] = {}
 
     class CameraConfig:
         @staticmethod

@@ -114,6 +114,27 @@ def test_a_question_begins_before_the_next_frame_and_then_shares_the_time(stage:
         assert spoken[:many].count("f") >= INGEST_SHARE * many - 2
 
 
+def test_what_was_seen_before_a_question_is_owed_to_nobody(stage: Stage) -> None:
+    frames, talk = Frames(stage, "f", 300), Talk(stage, "a", 20)
+    gate, go_on = threading.Event(), threading.Event()
+    work = frames.work
+
+    def pausing() -> bool:
+        if frames.count == 200:  # 100 s of nothing but frames
+            gate.set()
+            go_on.wait(LONG_S)
+        return work()
+
+    frames.work = pausing  # type: ignore[method-assign]
+    stage.worker.join(frames)
+    gate.wait(LONG_S)
+    stage.worker.speak(talk)
+    go_on.set()
+    _wait(talk)
+    spoken = stage.did[stage.did.index("a") : stage.did.index("a ends")]
+    assert spoken.count("f") / len(spoken) == pytest.approx(INGEST_SHARE, abs=0.05)
+
+
 def test_without_frames_an_answer_has_all_the_time_and_owes_nothing_later(stage: Stage) -> None:
     talk = Talk(stage, "a", 50)
     with stage.held():

@@ -41,11 +41,20 @@ class Ended(RuntimeError):
 
 @dataclass(slots=True)
 class Looks:
-    """Ages of pictures, and when they were looked at."""
+    """Ages of pictures, and when they were looked at; the first one apart, as it may be one of
+    those with which the stream was found out."""
 
+    first_ms: float | None = None
     at_s: list[float] = field(default_factory=list)
     age_ms: list[float] = field(default_factory=list)
     ended: str = ""  # why there were no more, where it ended too early
+
+    def add(self, at_s: float, age_ms: float) -> None:
+        if self.first_ms is None:
+            self.first_ms = age_ms
+            return
+        self.at_s.append(at_s)
+        self.age_ms.append(age_ms)
 
     @property
     def slope(self) -> float:
@@ -106,10 +115,13 @@ def _rows(found: dict[str, list[Looks]], transport: str) -> list[Row]:
             theirs,
             compared(other, ages[PYAV], "ms", theirs),
         ]
-    return made + [
-        Row(f"  it rises, {name}", median(looks.slope for looks in runs), "s a minute")
-        for name, runs in found.items()
-    ]
+    for name, runs in found.items():
+        first_ms = median(looks.first_ms for looks in runs if looks.first_ms is not None)
+        made += [
+            Row(f"  it rises, {name}", median(looks.slope for looks in runs), "s a minute"),
+            Row(f"  the first one, {name}", first_ms, "ms"),
+        ]
+    return made
 
 
 def watch(look: Look, seconds: float, rng: random.Random) -> Looks:
@@ -128,8 +140,7 @@ def watch(look: Look, seconds: float, rng: random.Random) -> Looks:
         seen_ms, clock = live_camera.now_ms(), clock_ms(image)
         begun = time.monotonic() if begun is None else begun
         if clock is not None:
-            found.at_s.append(time.monotonic() - begun)
-            found.age_ms.append(float((seen_ms - clock) % (1 << live_camera.BITS)))
+            found.add(time.monotonic() - begun, (seen_ms - clock) % (1 << live_camera.BITS))
         time.sleep(rng.uniform(0.75, 1.25) / LOOKS_FPS)  # uneven: else it beats with the camera's
     if not found.age_ms:
         raise RuntimeError(

@@ -59,7 +59,7 @@ def first_token(
             with Feed(take, film, CONFIG.mailbox_frames):
                 busy = _first_tokens(take, questions if turn >= 0 else 1, rng)
             idle = _first_tokens(take, questions if turn >= 0 else 1, rng)
-            alone = [_step_s(take, film) for _ in range(STEPS)]
+            alone = [_step_s(take, film) for _ in range(STEPS if turn >= 0 else 1)]
             if turn >= 0:
                 found[BUSY] += busy
                 found[IDLE] += idle

@@ -62,6 +62,7 @@ class Watched:
         self.mailbox = Mailbox(room, "newest")
         self.newest = Newest()
         self.outages: list[Outage] = []
+        self.when_unseen: Callable[[], object] = lambda: None  # called at every outage
         self.ended = threading.Event()
         self.began_s = time.monotonic()
         seams = {} if open_camera is None else {"open_camera": open_camera}
@@ -74,7 +75,7 @@ class Watched:
             mailbox=self.mailbox,
             newest=self.newest,
             session_s=lambda at_s: at_s - self.began_s,
-            on_outage=self.outages.append,
+            on_outage=self._note,
             on_end=self.ended.set,
             **seams,
         )
@@ -85,6 +86,10 @@ class Watched:
 
     def __exit__(self, *_: object) -> None:
         self.capture.stop()
+
+    def _note(self, outage: Outage) -> None:
+        self.outages.append(outage)
+        self.when_unseen()
 
     @property
     def state(self) -> State:

@@ -21,6 +21,7 @@ from longtake.watch import Watch
 from longtake.wording import one_line
 
 MOST_FAILURES = 20  # batches in a row that fail before a camera's watch ends
+_SETTLE_S = 10.0  # the worker is given this long to end what was stopped
 MOST_OUTAGES = 1000  # that wait to be recorded; the oldest give way
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,12 @@ class Seeing:
     def note_outage(self, camera: str, outage: Outage) -> None:
         """A camera shows something again; from its own thread."""
         self._outages.append((camera, outage))
+
+    def await_stopped(self) -> None:
+        """Cameras that were stopped make room when their last frames have been seen."""
+        for watch in self.watches:
+            if isinstance(watch, LiveWatch) and watch.is_read:
+                watch.is_seen(_SETTLE_S)
 
     def stop_watches(self) -> None:
         """Read no further; what was read is still seen."""

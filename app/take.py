@@ -134,6 +134,7 @@ class Take:
         self._check_open()
         check_camera(camera)
         config = self._session.config.capture if capture is None else capture
+        self._seeing.await_stopped()
         if is_camera(os.fspath(address), config):
             if start_s or stop_s is not None:
                 raise ValueError(

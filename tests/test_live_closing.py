@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from longtake.engine import Engine
@@ -119,3 +120,16 @@ def test_a_take_closes_in_every_state_of_its_camera(
         assert take.stats() == seen
         if asking is not None:
             assert asking.result(WAIT_S).question == "was there a red star?"
+
+
+def test_a_take_closes_with_half_a_step_that_is_older_than_anothers_whole_one(
+    untrained: Path,
+) -> None:
+    image = np.zeros((96, 96, 3), np.uint8)
+    with Engine(str(untrained), device="cpu") as engine:
+        take = engine.open()
+        for camera, pts_s in (("door", 0.0), ("yard", 0.5), ("yard", 1.0)):
+            assert take.push(image, pts_s, camera=camera).accepted
+        take.drain()
+        take.close()
+    assert (take.stats().frames, take.stats().chunks) == (3, 2)

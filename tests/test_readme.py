@@ -33,7 +33,7 @@ def commands() -> list[str]:
 
 
 def test_there_is_something_to_run() -> None:
-    assert [kind for kind, _ in BLOCKS].count("python") == 1
+    assert [kind for kind, _ in BLOCKS].count("python") == 2
     assert sum(line.startswith("longtake ") for line in commands()) >= 5
 
 

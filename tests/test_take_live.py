@@ -100,6 +100,15 @@ def test_a_camera_needs_a_name_of_its_own_and_no_file_beside_it(
         take.watch(camera())
 
 
+def test_the_name_of_a_camera_that_was_stopped_is_free(engine: Engine) -> None:
+    with engine.open(config=CONFIG) as take:
+        for size in (32, 64, 96):
+            watch = take.watch(camera(size), camera="door")
+            assert take.read("door", timeout_s=LONG_S).image.shape[1] == size
+            watch.stop()
+        assert take.stats().cameras["door"].size == (96, 48)
+
+
 def test_a_file_follows_a_camera_that_has_ended(engine: Engine, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=2, fps=4)
     with engine.open(config=CONFIG) as take:

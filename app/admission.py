@@ -7,10 +7,11 @@ and its offset in session time.  Who reads it is not known here.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from longtake.ledger import Entry, Ledger, identify
 from longtake.session import Session
+from longtake.streaming.capture_config import CaptureConfig
 from longtake.streaming.errors import BeyondEnd
 from longtake.streaming.files import END_TOLERANCE_S
 from longtake.streaming.report import SourceReport
@@ -40,6 +41,7 @@ class Wish:
     address: str | os.PathLike[str]
     start_s: float = 0.0
     stop_s: float | None = None
+    capture: CaptureConfig = field(default_factory=CaptureConfig)  # of what lies in a network
 
 
 def admit(wish: Wish, ledger: Ledger, session: Session, offset_s: float) -> Admitted:
@@ -116,4 +118,5 @@ def _open(wish: Wish, session: Session, start_s: float) -> Source:
         stop_s=wish.stop_s,
         ticks_from_s=wish.start_s,
         max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
+        capture=wish.capture,
     )

@@ -142,7 +142,7 @@ class Take:
                     "until it is stopped"
                 )
             return self._watch_live(os.fspath(address), camera, config)
-        return self._watch_file(Wish(address, start_s, stop_s), camera, config)
+        return self._watch_file(Wish(address, start_s, stop_s, config), camera, config)
 
     def _watch_file(self, wish: Wish, camera: str, config: CaptureConfig) -> Watch:
         admitted = admit(wish, self._ledger, self._session, self._next_offset_s())

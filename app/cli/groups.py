@@ -58,19 +58,31 @@ def begin(take: Take, sources: Sources) -> Iterator[Group]:
     count = len(sources.addresses)
     together: list[LiveWatch] = []
     for number in range(count):
-        watch = take.watch(
-            sources.addresses[number],
-            camera=sources.cameras[number],
-            start_s=sources.start_s or 0.0,
-            stop_s=sources.stop_s,
-            capture=sources.capture,
-        )
+        try:
+            watch = _begin_one(take, sources, number)
+        except RuntimeError as error:  # beside a camera; opening it told that it is no camera
+            if not together:
+                raise
+            raise ValueError(
+                f"{sources.parsed[number].shown}: is a recording, and {together[0].address} is "
+                "live: watch it alone into a --memory first, or as a camera with --live"
+            ) from error
         if isinstance(watch, LiveWatch):
             together.append(watch)
         else:
             yield Group([watch], f"{number + 1} of {count}  " if count > 1 else "")
     if together:
         yield Group(together, "")
+
+
+def _begin_one(take: Take, sources: Sources, number: int) -> Watch | LiveWatch:
+    return take.watch(
+        sources.addresses[number],
+        camera=sources.cameras[number],
+        start_s=sources.start_s or 0.0,
+        stop_s=sources.stop_s,
+        capture=sources.capture,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from longtake.cli.common import say
 from longtake.cli.endings import PARTIAL
 from longtake.cli.groups import Watched
 from longtake.cli.show import Told, answer_json, as_json, print_evidence, write_pictures
@@ -78,6 +79,8 @@ def run(request: Request) -> int:
     with opened(request.settings, request.memory, may_only_read=not videos) as take:
         watched = watch_all(take, request.sources, request.for_s)
         is_live = any(w.is_live for w in watched)
+        if request.for_s is not None and watched and not is_live:
+            say(f"{watched[0].watch.address}: is a recording, which --for does not bound")
         told = [_answer(take, request, i, q, is_live) for i, q in enumerate(questions)]
         is_complete = _is_complete(watched, told) and not take.stats().corrupt
         if request.form == "json":

@@ -176,10 +176,10 @@ class _Watching:
         try:
             group = next(groups)
             ended = self._follow(group, alerts)
-            end(group, None if ended == "once" else self._ending.spent_s)
-            self.shown.show(self._taken(alerts))
             if group.live:
                 tell_seen(self._take, group)
+            end(group, None if ended == "once" else self._ending.spent_s)
+            self.shown.show(self._taken(alerts))
             settle_s = SETTLE_S
         finally:
             self._close(alerts, settle_s)

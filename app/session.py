@@ -68,7 +68,7 @@ class Session:
         self.left_frames = 0  # half a step of a file that was stopped: to be read again
         self.next_number = 0  # of the next chunk; what was forgotten keeps its number
         self.seen_s: float | None = None  # session time of the newest frame that was taken in
-        self._begun_s = -math.inf  # where the newest chunk begins
+        self._newest_span = -math.inf, -math.inf  # of the newest chunk
         self._keyless: frozenset[int] = frozenset()  # chunks of which only the picture is left
         self._unreadable: frozenset[int] = frozenset()  # without search vectors: damaged
         self._restored = -1, -1  # generation and next number of the store, when it was read
@@ -172,17 +172,17 @@ class Session:
                 yield
 
     def _info(self, step: Step, wall_s: float | None) -> ChunkInfo:
-        """Of the next chunk.  Chunks begin, as they end, in the order of time; of cameras at
-        uneven rates one may have begun a little before the other's that is there already."""
-        start_s = min(max(self._begun_s, step.start_s), step.end_s)
-        return ChunkInfo(
-            self.next_number, start_s, step.end_s, step.camera, wall_s, tokens=step.tokens
-        )
+        """Of the next chunk.  Chunks begin and end in the order of time; of cameras at uneven
+        rates one may be a little before the other's that is there already, and gets its time."""
+        begun_s, ended_s = self._newest_span
+        start_s = max(begun_s, step.start_s)
+        end_s = max(ended_s, start_s, step.end_s)
+        return ChunkInfo(self.next_number, start_s, end_s, step.camera, wall_s, tokens=step.tokens)
 
     def _take_step(self, step: Step, info: ChunkInfo, image: Image) -> None:
         self._leaving += self.stream.put(step, info)
         self.next_number, self.seen_s = info.number + 1, max(self.newest_s, info.end_s)
-        self._begun_s = info.start_s
+        self._newest_span = info.start_s, info.end_s
         self._unstored += 1
         self._store.album.put(info.number, image)
         self._store_leaving()
@@ -251,7 +251,8 @@ class Session:
         self.next_number = max(self.next_number, self._store.next_number)
         self._align(newest[0].info.number if newest else self.next_number)
         self.stream.restore(newest)
-        self._begun_s = max([self._begun_s, *(info.start_s for info in past[-1:])])
+        if past:
+            self._newest_span = max(self._newest_span, (past[-1].start_s, past[-1].end_s))
         seen = [self.seen_s, self._store.noted(SEEN), past[-1].end_s if past else None]
         self.seen_s = max((at_s for at_s in seen if at_s is not None), default=None)
 

@@ -68,6 +68,8 @@ def _of_connecting(
         )
     if number in _UNREACHABLE:
         return SourceLost, f"its host cannot be reached ({_word(error)}); is the network up?"
+    if number == errno.EIO and address.kind in ("rtsp", "http"):  # FFmpeg's for an unknown name
+        return SourceLost, "its host cannot be found; is the name right, and the network up?"
     return _of_answer(error, address, config)
 
 

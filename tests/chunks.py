@@ -15,6 +15,16 @@ MODEL = {"model": "tiny", "fingerprint": "abc"}
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 def make_chunk(
     number: int,
     *,

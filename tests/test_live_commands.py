@@ -7,9 +7,12 @@ import json
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,24 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[str]:
+    """A clip at an address that does not tell that it is one."""
+    write_clip(tmp_path / "door.mp4", seconds=2, fps=4).rename(tmp_path / "door")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/door"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
 
 
 def stats(camera: str = "door", **given: Any) -> CaptureStats:
@@ -177,6 +198,20 @@ def test_ctrl_c_tells_how_far_it_came(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert f"{LAVFI}: seen to 0:0" in err and "interrupted" in err
 
 
+def test_a_recording_over_http_is_seen_to_its_end(run: Run, recording: str) -> None:
+    code, out, err = run("ask", recording, "what is there?", "--for", "1", "--json")
+    assert code == 0, err
+    source = json.loads(out)["source"]
+    assert source["complete"] is True and source["ended_s"] == 1.75 and "state" not in source
+    assert f"{recording}: is a recording, which --for does not bound" in err
+
+
+def test_a_recording_over_http_does_not_go_beside_a_camera(run: Run, recording: str) -> None:
+    code, out, err = run("ask", *CAMERA, recording, "what is there?", "--for", "1")
+    assert (code, out) == (cli.USAGE, "")
+    assert f"{recording}: is a recording, and {LAVFI} is live" in err
+
+
 # ------------------------------------------------------------------ what is wrong is said at once
 
 
@@ -245,6 +280,30 @@ def test_a_camera_goes_on_while_one_talks(run: Run, monkeypatch: pytest.MonkeyPa
     assert "live  64x48" in status and "not sampled" in status
 
 
+def test_what_changes_with_a_camera_is_told_when_a_line_was_typed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = False
+
+    class Typed(io.StringIO):
+        def readline(self, *_: Any) -> Any:
+            nonlocal lost
+            lost = True
+            return super().readline()
+
+    def looked(self: LiveWatch) -> CaptureStats:
+        seen = stats_of(self)
+        return replace(seen, state="reconnecting", error="gone") if lost else seen
+
+    stats_of = LiveWatch.stats
+    monkeypatch.setattr(LiveWatch, "stats", looked)
+    monkeypatch.setattr("longtake.cli.run_chat.LEAST_S", 0.2)
+    monkeypatch.setattr(sys, "stdin", Typed("/status\n/status\n"))
+    code, _, err = run("chat", *CAMERA)
+    assert code == 0, err
+    assert err.count("reconnecting: gone") == 1
+
+
 def test_status_says_where_there_is_no_camera(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +365,7 @@ def test_a_terminal_shows_a_line_a_camera_and_takes_it_away(
     shown = terminal.getvalue()
     for word in ("live", "door", "64x48", "9.97 fps", "4 kept", "5 dropped", "0.2 s old"):
         assert word in shown
-    assert "reconnecting" in shown and "2 reconnects" in shown and "refused" in shown
+    assert "reconnecting" in shown and "2 reconnects  refused" in shown
     assert "between" not in shown, "stdout is left alone"
     assert shown.rstrip().endswith("\x1b[2K"), "what is drawn is gone at the end"
 

@@ -126,6 +126,22 @@ def test_logins_with_odd_signs_are_not_told_either(login: str) -> None:
         assert_tells_no_secret(one)
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_that_nobody_knows_is_told(scheme: str) -> None:
+    with Watched(f"{scheme}://{LOGIN}@no..such/cam?key=t0ken", **QUICK) as one:
+        assert "cannot be found" in one.until_error()
+        assert_tells_no_secret(one)
+
+
+def test_what_accepts_and_hangs_up_is_told_and_found_again() -> None:
+    camera = RtspCamera()
+    camera.port = free_port()
+    with Line(camera.port) as line, Watched(f"rtsp://127.0.0.1:{line.port}/cam", **QUICK) as one:
+        assert "sent no video" in one.until_error()
+        with camera:
+            one.assert_back_in_time(camera.ready_s)
+
+
 def test_what_accepts_and_never_answers_is_given_up_in_time() -> None:
     with silent_server() as port:
         began_s = time.monotonic()
@@ -366,6 +382,18 @@ def test_a_playlist_whose_segments_last_longer_than_the_patience_is_no_outage(
             camera.kill()
             one.until_state(State.STALLED)
             assert one.capture.stats().lag_s > one.config.stall_s
+
+
+@pytest.mark.parametrize("ending", ["", "#EXT-X-ENDLIST\n"])
+def test_a_playlist_reaches_no_file_of_this_machine(tmp_path: Path, ending: str) -> None:
+    clip = write_clip(tmp_path / "private.mp4", seconds=1, fps=10)
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n"
+    (tmp_path / "live.m3u8").write_text(f"{playlist}file://{clip}\n{ending}")
+    with HttpFolder(tmp_path) as files:
+        with Watched(files.url("live.m3u8"), live=True, reconnects=0, **QUICK) as one:
+            one.until_error()
+            assert one.ended.wait(SOON_S)
+            assert one.seen == 0 and one.state is State.FAILED
 
 
 def test_a_camera_with_rare_key_frames_is_seen_at_once() -> None:

@@ -16,14 +16,13 @@ from longtake.cli.common import common, say
 from longtake.cli.names import shown
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
     from longtake.streaming.capture import CaptureStats
 
 _COLOURS = {"live": "green", "ended": "bright_black", "failed": "red"}  # any other: yellow
-_MOST_LETTERS = 60  # of an error beside the numbers
-_MOST_NAME = 40  # letters of a camera's name there
+_MOST_NAME = 40  # letters of a camera's name beside the numbers
 _DRAW_S = 0.25  # at least between two drawings
 
 
@@ -93,7 +92,7 @@ class LiveLine:
             for line in self._changes.look(self._stats()):
                 say(line)
         elif time.monotonic() - self._drawn_s >= _DRAW_S:
-            self._live.update(table(self._stats()), refresh=True)
+            self._live.update(drawing(self._stats()), refresh=True)
             self._drawn_s = time.monotonic()
 
     def _stats(self) -> list[CaptureStats]:
@@ -127,23 +126,29 @@ def live_line(cameras: Sequence[Camera]) -> Iterator[LiveLine]:
         yield LiveLine(cameras, live)
 
 
-def table(cameras: Sequence[CaptureStats]) -> Table:
-    """A row for each, for a terminal."""
-    from rich.table import Table
+def drawing(cameras: Sequence[CaptureStats]) -> Group:
+    """A row for each, for a terminal; what does not fit into its width is cut off."""
+    from rich.console import Group
     from rich.text import Text
 
-    rows = Table.grid(padding=(0, 2))
-    for _ in range(8):
-        rows.add_column(no_wrap=True)
-    rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for stats in cameras:
-        state = state_of(stats)
-        colour = _COLOURS.get(state, "yellow")
-        words = (Text(word) for word in _numbers(stats))
-        rows.add_row(
-            Text(f"\u25cf {state}", style=colour), Text(shorten(name_of(stats), _MOST_NAME)), *words
-        )
-    return rows
+    names = [shorten(name_of(stats), _MOST_NAME) for stats in cameras]
+    states = [state_of(stats) for stats in cameras]
+    width = max(map(len, names), default=0)
+    rows = []
+    for stats, name, state in zip(cameras, names, states, strict=True):
+        words = _numbers(stats) if state in ("live", "ended") else _trouble(stats)
+        row = Text(no_wrap=True, overflow="ellipsis")
+        row.append(f"\u25cf {state:<{max(map(len, states))}}", _COLOURS.get(state, "yellow"))
+        row.append("  ".join([f"  {name:<{width}}", *(word for word in words if word)]))
+        rows.append(row)
+    return Group(*rows)
+
+
+def _trouble(stats: CaptureStats) -> list[str]:
+    """Why there is no picture, and since when."""
+    reason = stats.error.removeprefix(f"{stats.address}: ")
+    age = f"{stats.lag_s:.0f} s old" if stats.seen else ""
+    return [age, _counted(stats.reconnects, "reconnect"), shown(reason)]
 
 
 def _numbers(stats: CaptureStats) -> list[str]:
@@ -157,7 +162,7 @@ def _numbers(stats: CaptureStats) -> list[str]:
         f"{sum(stats.dropped.values())} dropped" if stats.seen else "",
         f"{stats.lag_s:.1f} s old" if stats.seen else "",
         _counted(stats.reconnects, "reconnect"),
-        shorten(shown(error)),
+        shown(error),
     ]
 
 
@@ -177,7 +182,7 @@ def state_of(stats: CaptureStats) -> str:
     return str(stats.state)
 
 
-def shorten(text: str, most: int = _MOST_LETTERS) -> str:
+def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3].rstrip() + "..."
 
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from longtake.settings import TakeConfig
 
 DEFAULT, FLAG = "default", "flag"  # origins beside "environment NAME" and "FILE line N"
-TABLES = ("take", "memory", "decoding")
+TABLES = ("take", "memory", "decoding", "capture")
+# Of `CaptureConfig`: what belongs to one address, and not to a file of settings.
+_OF_ONE_SOURCE = ("live", "av_options", "masks", "allow")
 _TOP: Mapping[str, Any] = {  # key -> type; defaults are those of `Settings`
     "model": str,
     "device": str,
@@ -106,6 +108,7 @@ def flat(settings: Settings) -> dict[str, Any]:
     """Key -> value, in the order of a file."""
     rooms = {"take": settings.take, "memory": settings.take.memory}
     homes: dict[str, object] = {"": settings, **rooms, "decoding": settings.take.decoding}
+    homes["capture"] = settings.take.capture
     parts = ((key, *key.rpartition(".")[::2]) for key in _hints())
     return {key: getattr(homes[table], name) for key, table, name in parts}
 
@@ -125,11 +128,14 @@ def _hints() -> dict[str, Any]:
     from longtake.memory.config import MemoryConfig
     from longtake.models.decode import Decoding
     from longtake.settings import TakeConfig
+    from longtake.streaming.capture_config import CaptureConfig
+    from longtake.streaming.masks import Mask
 
     hints = dict(_TOP)
-    for table, room in zip(TABLES, (TakeConfig, MemoryConfig, Decoding), strict=True):
-        types = get_type_hints(room)
-        names = [field.name for field in fields(room) if field.name not in TABLES]
+    rooms = (TakeConfig, MemoryConfig, Decoding, CaptureConfig)
+    for table, room in zip(TABLES, rooms, strict=True):
+        types = get_type_hints(room, localns={"Mask": Mask})
+        names = [f.name for f in fields(room) if f.name not in (*TABLES, *_OF_ONE_SOURCE)]
         hints |= {f"{table}.{name}": types[name] for name in names}
     return hints
 
@@ -138,13 +144,15 @@ def _build(values: Mapping[str, object]) -> Settings:
     from longtake.memory.config import MemoryConfig
     from longtake.models.decode import Decoding
     from longtake.settings import TakeConfig
+    from longtake.streaming.capture_config import CaptureConfig
 
     parts: dict[str, dict[str, Any]] = {table: {} for table in ("", *TABLES)}
     for key, value in values.items():
         table, _, name = key.rpartition(".")
         parts[table][name] = value
     memory, decoding = MemoryConfig(**parts["memory"]), Decoding(**parts["decoding"])
-    take = TakeConfig(**parts["take"], memory=memory, decoding=decoding)
+    capture = CaptureConfig(**parts["capture"])
+    take = TakeConfig(**parts["take"], memory=memory, decoding=decoding, capture=capture)
     return Settings(**parts[""], take=take)
 
 

@@ -422,7 +422,7 @@ def test_where_the_history_lies(environment: dict[str, str], path: Path | None) 
 
 def test_tab_completes_commands_at_the_head_of_a_line() -> None:
     complete = chat_lines.completer(lambda: 0)
-    assert [complete("/s", number) for number in range(3)] == ["/stats ", "/save ", None]
+    assert [complete("/s", number) for number in range(4)] == ["/status ", "/stats ", "/save ", None]
     assert complete("what", 0) is None
     assert chat_lines.completer(lambda: 6)("/s", 0) is None
 
@@ -490,7 +490,7 @@ def test_at_a_real_terminal(memory: Path, tiny_model: Path, tmp_path: Path) -> N
         screen.until_it_waits()
         screen.type("\x03")
         assert "Ctrl-D or" not in screen.until(r"\n> ")
-        screen.type("/sta\t\n")
+        screen.type("/stats\t\n")
         screen.until(r"12 chunks in the take")
         screen.until(r"\n> ")
         screen.type("\x04")

@@ -81,6 +81,9 @@ def test_every_key_can_come_from_each_place(key: str, file: Path) -> None:
         "memory.codec": "kivi4",
         "memory.ladder": "int8@1h,gone@2d",
         "memory.back_pressure": "degrade",
+        "capture.preset": "robust",
+        "capture.policy": "newest",
+        "capture.sampling": "adaptive",
         "take.mode": "window",
         "take.select": "blind",
         "take.recall": "model,recent:2",
@@ -323,7 +326,8 @@ def test_show_prints_values_with_their_origins(
     assert "# window_tokens = # default: from window_s and fps" in lines
     assert "# disk_bytes = # default: no limit" in lines
     tables = [line for line in lines if line.startswith("[")]
-    assert tables == ["[take]", "[memory]", "[decoding]"]
+    assert tables == ["[take]", "[memory]", "[decoding]", "[capture]"]
+    assert "# reconnects = # default: for ever" in lines
 
 
 def test_show_names_the_file_that_would_be_read(
@@ -422,6 +426,11 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "memory.codec": st.sampled_from(["raw", "int8", "kivi4", "kivi2"]),
     "memory.ladder": st.sampled_from(["none", "int8@1h,picture,gone@2d", "kivi2"]),
     "memory.back_pressure": st.sampled_from(["block", "degrade", "drop"]),
+    "capture.preset": st.sampled_from(["low-latency", "robust", "udp"]),
+    "capture.policy": st.sampled_from(["auto", "every", "newest"]),
+    "capture.sampling": st.sampled_from(["fixed", "adaptive"]),
+    "capture.still": st.floats(0, 1),
+    "capture.scene": st.floats(0, 1),
     "memory.commit_s": POSITIVE,
     "take.fps": POSITIVE,
     "take.mode": st.sampled_from(["recall", "rekv", "streamingvlm", "window", "full"]),

@@ -85,7 +85,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Watc
         }
         watched = {name: enter(Watched(url, **more)) for name, (url, more) in asked.items()}
         for one in watched.values():
-            until(lambda one=one: one.seen >= 15, 20.0, f"15 frames; {one.capture.stats()}")
+            until(lambda one=one: one.seen >= 15, 20.0, one.capture.stats)
         yield watched
 
 

@@ -2,8 +2,10 @@
 
 from longtake.cli.endings import (
     CONFIGURATION,
+    DEADLINE,
     INTERRUPTED,
     MODEL,
+    NOTHING_FOUND,
     PARTIAL,
     SOURCE,
     USAGE,
@@ -12,8 +14,10 @@ from longtake.cli.root import app, main
 
 __all__ = [
     "CONFIGURATION",
+    "DEADLINE",
     "INTERRUPTED",
     "MODEL",
+    "NOTHING_FOUND",
     "PARTIAL",
     "SOURCE",
     "USAGE",

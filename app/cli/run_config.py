@@ -59,7 +59,11 @@ def _line(key: str, value: object, origin: str) -> str:
 
 
 def _none_means(key: str) -> str:
-    named = {"take.window_tokens": "from window_s and fps", "memory.disk_bytes": "no limit"}
+    named = {
+        "take.window_tokens": "from window_s and fps",
+        "memory.disk_bytes": "no limit",
+        "capture.reconnects": "for ever",
+    }
     return named.get(key, "from the model" if key.startswith("take.") else "not set")
 
 

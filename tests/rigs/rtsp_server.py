@@ -77,12 +77,11 @@ def push_clock(source: Gst.Element, args: argparse.Namespace, stopped: threading
 
 
 class Camera(GstRtspServer.RTSPMediaFactory):
-    """One picture for all that look."""
+    """A picture for each that looks: one for all can get stuck when two come at once."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__()
         self.args = args
-        self.set_shared(True)
         lower = [TRANSPORTS[name] for name in args.transports.split(",")]
         self.set_protocols(GstRtsp.RTSPLowerTrans(sum(int(one) for one in lower)))
 

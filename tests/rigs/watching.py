@@ -29,12 +29,20 @@ SIDE = 64  # of the kept pictures; large ones would only cost time
 STEP_S = 0.005
 
 
-def until(claim: Callable[[], object], within_s: float = SOON_S, what: str = "it") -> float:
-    """Wait for what other threads are about to do; the monotonic time at which it held."""
+def until(
+    claim: Callable[[], object],
+    within_s: float = SOON_S,
+    what: str | Callable[[], object] = "it",
+) -> float:
+    """Wait for what other threads are about to do; the monotonic time at which it held.
+
+    `what` did not come, where it does not; as a function it is asked only then.
+    """
     pause, deadline_s = threading.Event(), time.monotonic() + within_s
     while not claim():
         if time.monotonic() > deadline_s:
-            raise AssertionError(f"{what} did not come within {within_s:g} s")
+            told = what() if callable(what) else what
+            raise AssertionError(f"{told} did not come within {within_s:g} s")
         pause.wait(STEP_S)
     return time.monotonic()
 
@@ -103,16 +111,19 @@ class Watched:
     def until_seen(self, count: int = 1, within_s: float = SOON_S) -> Watched:
         """Wait until `count` more frames have come."""
         wanted = self.seen + count
-        until(lambda: self.seen >= wanted, within_s, f"{count} frames; {self.capture.stats()}")
+        until(
+            lambda: self.seen >= wanted, within_s, lambda: f"{count} frames; {self.capture.stats()}"
+        )
         return self
 
     def until_state(self, *states: State, within_s: float = SOON_S) -> float:
-        names = "/".join(states)
-        return until(lambda: self.state in states, within_s, f"{names}; {self.capture.stats()}")
+        return until(
+            lambda: self.state in states, within_s, lambda: f"{states}; {self.capture.stats()}"
+        )
 
     def until_error(self, words: str = "", within_s: float = SOON_S) -> str:
         """Wait for an error that holds `words`; its text."""
-        until(lambda: words in self.said(), within_s, f"{words!r}; {self.said()!r}")
+        until(lambda: words in self.said(), within_s, lambda: f"{words!r}; {self.said()!r}")
         until(self.said, within_s, "an error")
         return self.said()
 

@@ -45,7 +45,8 @@ LOGIN = "bob:s3cret"
 WRONG = "bob:hunter2"
 SECRETS = ("s3cret", "hunter2", "t0ken")
 QUICK = {"connect_s": 1.0, "stall_s": 1.0, "backoff_s": 0.4}
-PATIENT = {"connect_s": 1.0, "stall_s": 2.0, "backoff_s": 0.4}  # long enough to be seen stalled
+# At half of `stall_s` FFmpeg hands out a frame that it held back; before, stalled has to show.
+PATIENT = {"connect_s": 1.0, "stall_s": 2.8, "backoff_s": 0.4}
 STOP_S = 1.5
 FAST_FPS = 50  # streams that are not about their rate take less time
 PORT_OF_NOBODY = 9
@@ -458,7 +459,7 @@ def test_close_is_quick_in_every_state_and_leaves_nothing(tmp_path: Path) -> Non
         }
         harm = {"stalled": freezing.freeze, "reconnecting": dying.kill}
         at_once(lambda name: close_when(name, urls.get(name, camera.url()), harm.get(name)), STATES)
-        limit_s = 2 * PATIENT["connect_s"] + 2 * PATIENT["stall_s"]
+        limit_s = SOON_S + 2 * PATIENT["connect_s"] + 2 * PATIENT["stall_s"]
         until(lambda: longtake_threads() <= others, limit_s, "the end of their threads")
     until(lambda: descriptors() == before, SOON_S, "the end of their descriptors")
 

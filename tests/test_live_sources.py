@@ -27,7 +27,6 @@ from tests.rigs.watching import (
     Watched,
     assert_adds_up,
     assert_times_rise,
-    longtake_threads,
     until,
 )
 
@@ -210,5 +209,5 @@ def test_every_thread_ends_when_all_is_stopped(watched: dict[str, Watched]) -> N
         one.capture.stop()
         assert one.state is State.ENDED
         assert_adds_up(one)
-    names = {one.name for one in longtake_threads()}
-    until(lambda: not any("cam" in n for n in names), SOON_S, f"the end of {names}")
+    for one in watched.values():
+        until(lambda one=one: not one.capture.is_alive, SOON_S, lambda one=one: repr(one.capture))

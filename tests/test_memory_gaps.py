@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -312,3 +313,42 @@ def test_what_is_held_is_one_span_across_an_outage(tmp_path: Path) -> None:
     seen = survey(tmp_path)
     assert seen.gaps == (offline(1.7, 2.0),)
     assert [(one.start_s, one.end_s) for one in seen.spans] == [(0.1, 3.6)]
+
+
+# ------------------------------------------------------------------ what was cut off
+
+
+def cut_off(folder: Path, kept: int, chunks: int) -> Gap:
+    """A memory whose file ends in the middle of a record; what is lost by that."""
+    with Store.open(folder, **MODEL) as store:
+        put(store, *range(chunks))
+    with closing(sqlite3.connect(folder / "catalog.sqlite")) as catalog:
+        (at,) = catalog.execute("SELECT offset FROM chunks WHERE number = ?", (kept,)).fetchone()
+    os.truncate(folder / "segments" / "000000.kvseg", at + 100)
+    first, last = make_chunk(kept).info, make_chunk(chunks - 1).info
+    return Gap(first.start_s, last.end_s, chunks - kept, "lost")
+
+
+def test_what_a_short_file_no_longer_holds_is_a_gap(tmp_path: Path) -> None:
+    lost = cut_off(tmp_path, 3, 6)
+    for _ in range(2):
+        with Store.open(tmp_path, **MODEL) as store:
+            assert store.gaps() == [lost] and len(store) == 3
+    assert survey(tmp_path).gaps == (lost,)
+    with Store.open(tmp_path, **MODEL, read_only=True) as reader:
+        assert reader.gaps() == [lost]
+
+
+@pytest.mark.parametrize(("again_s", "is_closed"), [(2.5, True), (3.1, True), (3.2, False)])
+def test_what_was_lost_is_a_gap_until_it_is_seen_again(
+    tmp_path: Path, again_s: float, is_closed: bool
+) -> None:
+    """With later numbers, from its beginning or before it."""
+    lost = cut_off(tmp_path, 3, 6)
+    with Store.open(tmp_path, **MODEL) as store:
+        store.miss_span(3.3, 3.4, "door")  # nothing that was seen
+        put_at(store, again_s, number=6)
+        store.sync()
+    left = [offline(3.3, 3.4)] if is_closed else [lost, offline(3.3, 3.4)]
+    with Store.open(tmp_path, **MODEL) as store:
+        assert store.gaps() == left

@@ -1,4 +1,4 @@
-"""Who may open a memory, to write or to read, and what they see of one another."""
+"""Who may open a memory, to write or to read, what they see of one another, and who may not."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from longtake import cli
 from longtake.memory.config import MemoryConfig
+from longtake.memory.exporting import export
 from longtake.memory.files import MemoryInUse, MemoryMissing, MemoryUnlockable
 from longtake.memory.segments import read_head
 from longtake.memory.signature import WrongModel
 from longtake.memory.store import Store
 from tests.chunks import MODEL, Clock, assert_same, make_chunk, put, same_bits, segment_files
+from tests.memories import contents, written
 
 NO_CACHE = MemoryConfig(ram_bytes=0, queue_bytes=0)
 
@@ -201,3 +204,41 @@ def test_threads_may_read_while_one_writes(tmp_path: Path) -> None:
             reader.join()
         assert store.stats().corrupt == 0
     assert wrong == []
+
+
+# ------------------------------------------------------------------ who may not
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "out", ["", "out", "segments", "segments/deep/out", "../link", "../link/a"]
+)
+def test_nothing_is_exported_into_the_memory_itself(tmp_path: Path, out: str, force: bool) -> None:
+    """It would be taken for its own, or replace what it is made of."""
+    folder = written(tmp_path / "m")
+    (tmp_path / "link").symlink_to(folder)
+    before = contents(folder)
+    with Store.open(folder, **MODEL, read_only=True) as store:
+        with pytest.raises(FileExistsError, match=r"memory.*name (another folder|a folder else)"):
+            export(store, folder / out, force=force)
+        assert [path.name for path in folder.rglob("*") if path.is_dir()] == ["segments"]
+        now = contents(folder)  # and what readers share
+        assert {name: now[name] for name in now if not name.endswith(("-shm", "-wal"))} == before
+        assert export(store, tmp_path / "beside").chunks == 4
+
+
+def test_a_memory_that_lost_its_catalog_is_named_as_such_without_a_video(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is there, and can be made whole: "no memory yet" would be a lie."""
+    folder = written(tmp_path / "m")
+    (folder / "catalog.sqlite").unlink()
+    segments = {name: data for name, data in contents(folder).items() if "kvseg" in name}
+    words = ["ask", "what was there?", "--model", str(tiny_model), "--memory", str(folder)]
+    assert cli.main(words) == cli.CONFIGURATION
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+    for said in (str(folder), "segments but no catalog.sqlite", "verify --rebuild"):
+        assert said in err
+    assert segments.items() <= contents(folder).items()
+    assert not (folder / "catalog.sqlite").exists()

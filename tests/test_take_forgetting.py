@@ -19,15 +19,17 @@ import numpy as np
 import pytest
 import torch
 
+from longtake import cli
 from longtake.asked import Asked
 from longtake.engine import Engine
 from longtake.memory.config import MemoryConfig
+from longtake.memory.store import Store
 from longtake.narration.narration import Narration
 from longtake.settings import MODES
 from longtake.strategies.gallery import Galleries
 from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
-from longtake.stretch import Hidden, Stretch
+from longtake.stretch import SEEN, Hidden, Stretch
 from longtake.take import Take
 from tests import checkpoints, streams, text_image
 from tests.clips import write_clip
@@ -242,6 +244,24 @@ def test_a_file_that_goes_on_does_not_bring_back_what_was_forgotten(
         assert shown == sorted(set(shown)) and shown[: len(kept)] == kept
     with engine.open(tmp_path / "take", CONFIG) as again:
         assert again.watch(clip).is_known
+
+
+def test_a_video_is_not_seen_again_for_what_was_purged(engine: Engine, tmp_path: Path) -> None:
+    """By the command, without a model: the end of a video, and then all that is left of it."""
+    clip, folder = write_clip(tmp_path / "clip.mp4", seconds=12, fps=2), tmp_path / "take"
+    with engine.open(folder, CONFIG) as take:
+        take.watch(clip).wait(LONG_S)
+        assert numbers(take) == list(range(12))
+    for start, left in ((8, list(range(8))), (0, [])):
+        purge = ["memory", "purge", str(folder), "--from", str(start), "--to", "60", "--yes", "-q"]
+        assert cli.main(purge) == 0
+        with Store.open_as_found(folder, read_only=True) as store:
+            assert store.noted(SEEN) == 11.0
+        with engine.open(folder, CONFIG) as again:
+            watch = again.watch(clip)
+            watch.wait(LONG_S)
+            assert watch.is_known and again.stats().received == 0
+            assert numbers(again) == left and again.stats().newest_s == 11.0
 
 
 def test_frames_that_wait_are_forgotten_too(engine: Engine, tmp_path: Path) -> None:

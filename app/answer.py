@@ -16,6 +16,7 @@ class Moment:
     score: float  # share of the question's attention over the whole past, 0 to 1
     camera: str = ""
     thumbnail: bytes | None = field(default=None, repr=False)  # JPEG
+    wall_s: float | None = None  # Unix time of its beginning, where it is known
 
 
 @dataclass(frozen=True, slots=True)

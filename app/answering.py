@@ -75,7 +75,7 @@ def answer(
     _check_prompt(session, len(prompt.ids), decoding.max_tokens)
     with torch.inference_mode():
         laid = session.mode.lay(session, asked, prompt, known)
-    recalled = clock()
+    recalled, gaps = clock(), _gaps(session, asked, known.as_of_s)
     if asked.choices:
         logits = _first_logits(session, laid, prompt.ids)
         said = yield from _choose(session.adapter, asked, spelled, laid, logits, clock)
@@ -92,7 +92,7 @@ def answer(
         timings=Timings(recalled - begun, said.first_s - begun, clock() - begun, said.tokens),
         choices=said.ranking.choices,
         mass=said.ranking.mass,
-        gaps=_gaps(session, asked, known.as_of_s),
+        gaps=gaps,
     )
 
 

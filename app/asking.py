@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import threading
 from collections.abc import AsyncIterator, Iterator
 
 from longtake.answer import Answer
+from longtake.latch import Latch
 
 
 class Asking:
@@ -22,21 +22,21 @@ class Asking:
 
     def __init__(self) -> None:
         self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._settled = threading.Event()
-        self._cancelled = threading.Event()
+        self._settled = Latch()
+        self._is_cancelled = False
         self._answer: Answer | None = None
         self._error: BaseException | None = None
 
     def done(self) -> bool:
-        return self._settled.is_set()
+        return self._settled.is_open
 
     def cancel(self) -> None:
         """End the answer at the next token; `result` then gives what there is, as partial."""
-        self._cancelled.set()
+        self._is_cancelled = True
 
     @property
     def is_cancelled(self) -> bool:
-        return self._cancelled.is_set()
+        return self._is_cancelled
 
     def result(self, timeout_s: float | None = None) -> Answer:
         """Wait for the whole answer.
@@ -80,5 +80,5 @@ class Asking:
         self._settle()
 
     def _settle(self) -> None:
-        self._settled.set()
+        self._settled.open()
         self._pieces.put(None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 
-from longtake.inbox import Inbox
+from longtake.inbox import MOST_CAMERAS, Inbox
 from longtake.live_watch import LiveWatch
 from longtake.streaming.capture import CaptureStats
 from longtake.streaming.errors import StaleFrame
@@ -38,8 +38,13 @@ class Cameras:
         self._origin = (time.monotonic(), offset_s)
 
     def add(self, watch: LiveWatch) -> None:
-        """A camera takes the place of one of its name that has ended."""
+        """A camera takes the place of one of its name that has ended; of many, those that ended
+        first are remembered no more."""
         with self._lock:
+            self._watched.pop(watch.camera, None)
+            ended = [name for name, other in self._watched.items() if other.is_read]
+            for name in ended[: max(0, len(self._watched) + 1 - MOST_CAMERAS)]:
+                del self._watched[name]
             self._watched[watch.camera] = watch
             self._read.pop(watch.camera, None)
 
@@ -61,8 +66,7 @@ class Cameras:
         with self._lock:
             watched = list(self._watched.values())
         for watch in watched:
-            if stretch.camera in (None, watch.camera):
-                watch.newest.forget(stretch.start_s, stretch.end_s)
+            watch.forget(stretch)
 
     # ---------------------------------------------------------------- three ways to look
 
@@ -110,7 +114,9 @@ class Cameras:
         name = names[0] if camera == "" and len(names) == 1 else camera
         with self._lock:
             watch = self._watched.get(name)
-        newest = self._inbox.newest_pushed(name) if watch is None else watch.newest
+        newest = self._inbox.newest_pushed(name)
+        if watch is not None and (newest is None or not watch.is_read):
+            newest = watch.newest
         if newest is None:
             known = ", ".join(map(repr, names)) or "none: watch one, or push its frames, first"
             raise ValueError(f"camera={camera!r}: no such camera; there is {known}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -120,10 +120,12 @@ class Engine:
         session: Session,
         asked: Asked,
         deadline_s: float | None,
+        turns: Callable[[], Sequence[tuple[str, str]]],
         then: Callable[[Answer], None] | None,
     ) -> Asking:
-        """Queue a question; ``then`` is called with its answer, on the worker."""
-        speech = Speech(session, asked, deadline_s, then)
+        """Queue a question; ``turns`` gives its dialogue when its turn comes, and ``then`` is
+        called with its answer, both on the worker."""
+        speech = Speech(session, asked, deadline_s, turns, then)
         self._worker.speak(speech)
         return speech.asking
 

@@ -1,8 +1,8 @@
 """Frames become whole steps of one camera each: models take one or two frames a step.
 
 Cameras fill their steps side by side, and a step is whole with its last frame, so steps end in the
-order of time.  A camera that has nothing to add for long does not hold its frames back: its step is
-filled by repeating the last one.
+order of time.  A camera that is too slow for that does not hold its frames back: before a step of
+another one that begins later its own is filled by repeating the last frame.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ class Filling:
 
     Args:
         each: frames of a step.
-        patience_s: a frame that is this much older than a camera's that comes waits no more.
     """
 
-    def __init__(self, each: int, patience_s: float) -> None:
-        self._each, self._patience_s = each, patience_s
+    def __init__(self, each: int) -> None:
+        self._each = each
         self._begun: dict[str, list[Frame]] = {}  # by camera: less than a step
 
     def __len__(self) -> int:
@@ -35,17 +34,13 @@ class Filling:
 
     def add(self, frame: Frame) -> list[Sequence[Frame]]:
         """Steps that are whole now, in the order of their ends."""
-        late = [
-            camera
-            for camera, begun in self._begun.items()
-            if camera != frame.camera and begun[0].pts_s < frame.pts_s - self._patience_s
-        ]
-        whole = [self._filled(camera) for camera in late]
         begun = self._begun.setdefault(frame.camera, [])
         begun.append(frame)
-        if len(begun) == self._each:
-            whole.append(self._begun.pop(frame.camera))
-        return whole
+        if len(begun) < self._each:
+            return []
+        step = self._begun.pop(frame.camera)
+        late = [c for c, begun in self._begun.items() if begun[0].pts_s < step[0].pts_s]
+        return [*map(self._filled, late), step]
 
     def flush(self) -> list[Sequence[Frame]]:
         """All that wait, filled."""

@@ -10,8 +10,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from longtake.memory.intake import check_camera
 from longtake.streaming.frame import Frame
 from longtake.streaming.mailbox import Mailbox
 from longtake.streaming.newest import Newest, Still
@@ -20,7 +21,7 @@ from longtake.stretch import Stretch
 
 FORGOTTEN = "forgotten"  # why frames were dropped
 MOST_CAMERAS = 64  # that frames are pushed of
-LATE_S = 1.0  # this far behind other cameras a frame is still taken in, at their time
+LATE_S = 1.0  # this far behind other cameras a frame is still taken in
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +71,26 @@ class Inbox:
         self._past_received = 0  # of sources that have ended
         self._dropped: Counter[str] = Counter()  # beside what the mailboxes count
         self._failure: BaseException | None = None
-        self._after_s = self._handed_s = after_s
+        self._after_s = after_s
         self._is_closed = False
         self.newest_push_s = float("-inf")
 
     # ---------------------------------------------------------------- pushed frames
 
-    def push(self, camera: str, pts_s: float, newest_s: float, make: Callable[[], Frame]) -> str:
+    def push(
+        self,
+        camera: str,
+        pts_s: float,
+        newest_s: float,
+        make: Callable[[], Frame],
+        ahead_s: float = float("inf"),
+    ) -> str:
         """Take a frame in, or say why not; never waits.
 
         Args:
             newest_s: session time of the newest frame that was read or seen.
             make: copies the picture; not called for a frame that is not wanted.
+            ahead_s: no frame may be later than this.
 
         Returns:
             '' where it was taken in, else the reason.
@@ -93,7 +102,7 @@ class Inbox:
             self._offered += 1
             try:
                 place = self._place(camera)
-                reason = self._refusal(place, pts_s, newest_s)
+                reason = self._refusal(place, pts_s, newest_s, ahead_s)
             except ValueError:
                 self._offered -= 1
                 raise
@@ -145,6 +154,7 @@ class Inbox:
                 f"camera={camera!r}: frames of {MOST_CAMERAS} cameras were pushed already; give "
                 "each camera one name"
             )
+        check_camera(camera)
         capacity = self._capacity if self._push_fps is None else 1
         rate = None if self._push_fps is None else FixedRate(self._push_fps)
         place = _Camera(Mailbox(capacity, "newest", self._on_frame), rate)
@@ -153,11 +163,14 @@ class Inbox:
         self._cameras[camera] = place
         return place
 
-    def _refusal(self, place: _Camera, pts_s: float, newest_s: float) -> str:
+    def _refusal(self, place: _Camera, pts_s: float, newest_s: float, ahead_s: float) -> str:
         """Why a frame is not taken in; '' where it is."""
         failure, self._failure = self._failure, None
         if failure is not None:
             return self._refuse("after a failure", str(failure))
+        if pts_s > ahead_s:
+            why = f"pts_s={pts_s}: the cameras that are watched are at {ahead_s:.3f} (`now_s`)"
+            return self._refuse("ahead", why)
         newest_s = max(newest_s, self.newest_push_s)
         is_newest = place.newest_s == newest_s or len(self._cameras) == 1
         if pts_s <= (newest_s if is_newest else max(place.newest_s, self._after_s)):
@@ -193,13 +206,9 @@ class Inbox:
     # ---------------------------------------------------------------- the worker's side
 
     def take(self, count: int) -> list[Frame]:
-        """The oldest frames, those of files first; never both kinds at once.
-
-        No time is before that of the frame handed out last: cameras whose frames come a little
-        late get the time of those that were faster.
-        """
-        frames = self.read.take(count) or self._oldest(count)
-        return [self._in_order(frame) for frame in frames]
+        """The oldest frames, those of files first; never both kinds at once.  Of several cameras
+        one may be a little behind what was handed out of another."""
+        return self.read.take(count) or self._oldest(count)
 
     def _oldest(self, count: int) -> list[Frame]:
         frames: list[Frame] = []
@@ -211,12 +220,6 @@ class Inbox:
             frames += found[2].take(1)
         return frames
 
-    def _in_order(self, frame: Frame) -> Frame:
-        if frame.pts_s < self._handed_s:
-            return replace(frame, pts_s=self._handed_s)
-        self._handed_s = frame.pts_s
-        return frame
-
     def lose(self, reason: str, count: int) -> None:
         """Frames that were taken from here could not be seen."""
         with self._lock:
@@ -226,35 +229,33 @@ class Inbox:
         """Frames that wait are dropped, counted as forgotten, and not shown any more."""
         for box in self._boxes():
             box.drop_where(stretch.has, FORGOTTEN)
-        for camera, place in tuple(self._cameras.items()):
-            if stretch.camera in (None, camera):
-                place.newest.forget(stretch.start_s, stretch.end_s)
+        with self._lock:
+            for camera, place in self._cameras.items():
+                if stretch.camera in (None, camera):  # those to come are other frames
+                    place.newest.forget(stretch.start_s, min(stretch.end_s, place.newest_s))
 
-    def received(self) -> dict[int, int]:
+    def received(self) -> list[tuple[Mailbox, int]]:
         """How many frames have come to each place."""
-        return {id(box): box.received for box in self._boxes()}
+        return [(box, box.received) for box in self._boxes()]
 
-    def has_handed_on(self, received: dict[int, int]) -> bool:
+    def has_handed_on(self, received: Sequence[tuple[Mailbox, int]]) -> bool:
         """Whether as many frames as `received` once said have left, seen or dropped."""
-        return all(
-            box.taken + sum(box.dropped.values()) >= received.get(id(box), 0)
-            for box in self._boxes()
-        )
+        return all(box.taken + sum(box.dropped.values()) >= count for box, count in received)
 
     @property
     def count(self) -> int:
         """Frames that have come, whatever became of them."""
         with self._lock:
             come = self._offered + self._past_received
-        return come + self.read.received + sum(box.received for box in self._live)
+            return come + self.read.received + sum(box.received for box in self._live)
 
     @property
     def dropped(self) -> dict[str, int]:
         """Frames that were never seen, by reason."""
         with self._lock:
             found = Counter(self._dropped)
-        for box in self._boxes():
-            found.update(box.dropped)
+            for box in self._boxes():
+                found.update(box.dropped)
         return dict(found)
 
     def __len__(self) -> int:

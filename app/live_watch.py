@@ -18,6 +18,7 @@ from longtake.streaming.errors import SourceError
 from longtake.streaming.mailbox import Mailbox
 from longtake.streaming.newest import Newest
 from longtake.streaming.report import SourceReport
+from longtake.stretch import Stretch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,13 +111,14 @@ class LiveWatch:
     def report(self) -> SourceReport:
         """As a file's; complete where it ended because it was told to, or has an end."""
         stats, is_whole = self._capture.stats(), self._error is None
+        has_failed = self._capture.state is State.FAILED or not self.was_live
         return SourceReport(
             decoded=stats.seen,
             kept=stats.kept,
             bad_packets=stats.bad_packets,
             ended_s=self.newest_s,
             complete=is_whole and self._capture.state is not State.FAILED,
-            end_reason=stats.error or self.state,
+            end_reason=(stats.error if has_failed else "") or self.state,
         )
 
     def start(self) -> None:
@@ -124,13 +126,18 @@ class LiveWatch:
 
     def halt(self) -> None:
         """Begin to stop; returns at once."""
-        self._capture.stop(wait_s=0.0)
+        self._capture.halt()
 
-    def stop(self) -> None:
-        """Watch no further; what came is still seen.  Returns within about a second, even where
+    def stop(self, wait_s: float = 1.0) -> None:
+        """Watch no further; what came is still seen.  Returns within about ``wait_s``, even where
         a connection that hangs takes longer to end."""
-        self._capture.stop()
+        self._capture.stop(wait_s)
         self._end_reading()
+
+    def forget(self, stretch: Stretch) -> None:
+        """What lies here of it is not shown any more, nor what is on its way."""
+        if stretch.camera in (None, self.camera):
+            self._capture.forget(stretch.start_s, stretch.end_s)
 
     def wait(self, timeout_s: float | None = None) -> SourceReport:
         """Until it has ended, and every frame that was kept has been seen by the model.

@@ -1,7 +1,7 @@
 """Which part of the past a question may know: all of it, up to a time, or between two.
 
-Times become chunk numbers, since chunks are numbered in time order.  Numbers have gaps where
-chunks were dropped, forgotten or aged away, so a number says nothing about a place.
+Times become chunk numbers, since chunks are numbered in the order in which they end.  Numbers have
+gaps where chunks were dropped, forgotten or aged away, so a number says nothing about a place.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.window import WindowShape, fit
+
+# Chunks end in the order of time.  They begin so too, but for those of cameras that come a little
+# late: so many chunks of others may stand before one that begins before them.
+MOST_BETWEEN = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +70,11 @@ def find(past: Sequence[ChunkInfo], number: int) -> ChunkInfo:
 def touching(past: Sequence[ChunkInfo], start_s: float, end_s: float) -> slice:
     """Places of the chunks, in time order, that touch a span; its ends belong to it."""
     low = bisect_left(past, start_s, key=_end_s)
-    return slice(low, max(low, bisect_right(past, end_s, key=_start_s)))
+    high = max(low, bisect_right(past, end_s, key=_end_s))
+    for place in range(high, min(len(past), high + MOST_BETWEEN)):
+        if past[place].start_s <= end_s:
+            high = place + 1
+    return slice(low, high)
 
 
 def settle(when: When, past: Sequence[ChunkInfo], live: int, shape: WindowShape) -> Scope:
@@ -110,10 +118,6 @@ def _number_at(past: Sequence[ChunkInfo], place: int) -> int:
 
 def _number(info: ChunkInfo) -> int:
     return info.number
-
-
-def _start_s(info: ChunkInfo) -> float:
-    return info.start_s
 
 
 def _end_s(info: ChunkInfo) -> float:

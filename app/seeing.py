@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -17,6 +18,7 @@ from longtake.ledger import Ledger
 from longtake.live_watch import LiveWatch
 from longtake.session import Session
 from longtake.streaming.capture import Outage
+from longtake.streaming.errors import redact
 from longtake.watch import Watch
 from longtake.wording import one_line
 
@@ -97,22 +99,34 @@ class Seeing:
             if isinstance(watch, LiveWatch) and watch.is_read:
                 watch.is_seen(_SETTLE_S)
 
-    def stop_watches(self) -> None:
-        """Read no further; what was read is still seen."""
-        watches = self.watches
+    def stop_watches(self, wait_s: float = 1.0) -> None:
+        """Read no further; what was read is still seen.
+
+        Args:
+            wait_s: for all cameras together, where their connections hang.
+        """
+        watches, until_s = self.watches, time.monotonic() + wait_s
         for watch in watches:
             if isinstance(watch, LiveWatch):
                 watch.halt()
         for watch in watches:
-            watch.stop()
+            if isinstance(watch, LiveWatch):
+                watch.stop(max(0.0, until_s - time.monotonic()))
+            else:
+                watch.stop()
+
+    def check_alone(self, address: str) -> None:
+        """Raises RuntimeError if anything is watched beside which no file can be."""
+        if self._watches:
+            raise RuntimeError(
+                f"{address}: {self._watches[0].address} is still being watched: wait() for it, or "
+                "open another take for a second source"
+            )
 
     def _check_room(self, watch: Watch | LiveWatch) -> None:
         for other in self._watches:
             if not (isinstance(watch, LiveWatch) and isinstance(other, LiveWatch)):
-                raise RuntimeError(
-                    f"{other.address} is still being watched: wait() for it, or open another "
-                    "take for a second source"
-                )
+                self.check_alone(watch.address)
             if other.camera == watch.camera:
                 raise RuntimeError(
                     f"camera={watch.camera!r} is {other.address} already: give {watch.address} "
@@ -155,21 +169,22 @@ class Seeing:
         self._end(self.watches, None)
 
     def fail(self, error: BaseException, frames: int = 0) -> None:
-        """Frames could not be taken in: files end, and whoever waits, or pushes, is told.  A
-        camera goes on, unless that fails again and again."""
+        """Frames could not be taken in: a file ends, and whoever waits, or pushes, is told.
+        Cameras go on, and what follows frames that are pushed, unless that fails again and
+        again."""
         self._inbox.lose("failed", frames)
         self._failures += 1
         watches = self.watches
-        if self._failures < MOST_FAILURES and any(isinstance(w, LiveWatch) for w in watches):
+        if not watches:
+            self._inbox.fail_pushes(error)
+        is_file = any(isinstance(watch, Watch) for watch in watches)
+        if self._failures < MOST_FAILURES and not is_file:
             if self._failures == 1:
-                _log.warning("frames could not be taken in: %s", one_line(error))
+                _log.warning("frames could not be taken in: %s", redact(one_line(error)))
             return
         for follower in self._followers:
             follower.fail(error)
-        if not watches:
-            self._inbox.fail_pushes(error)
-        for watch in watches:
-            watch.stop()
+        self.stop_watches(wait_s=0.0)
         self._inbox.read.drop_all("failed")
         try:
             self._end(watches, error)

@@ -33,10 +33,9 @@ from longtake.modes import find_mode
 from longtake.modes.base import Held, window_shape
 from longtake.settings import TakeConfig
 from longtake.streaming.frame import Frame
-from longtake.stretch import SEEN, Hidden, Stretch
+from longtake.stretch import LATEST_S, SEEN, Hidden, Stretch
 
 _HIDDEN = "hidden"  # name of a note
-_PATIENCE_STEPS = 2  # at the take's rate, for a camera's next frame
 
 
 class Session:
@@ -59,8 +58,7 @@ class Session:
         self.mode = find_mode(config.mode)
         self.pace = self.mode.pace(config, adapter)
         self.window_shape = window_shape(adapter, self.pace)
-        each = adapter.recipe.frames_per_step
-        self._filling = Filling(each, _PATIENCE_STEPS * each / self.pace.fps)
+        self._filling = Filling(adapter.recipe.frames_per_step)
         self._leaving: list[Chunk] = []  # left the window, not yet in the store
         self.listeners: list[Callable[[ChunkInfo], None]] = []  # are told of each new chunk
         self.frames = 0  # that are in a chunk
@@ -68,7 +66,7 @@ class Session:
         self.left_frames = 0  # half a step of a file that was stopped: to be read again
         self.next_number = 0  # of the next chunk; what was forgotten keeps its number
         self.seen_s: float | None = None  # session time of the newest frame that was taken in
-        self._newest_span = -math.inf, -math.inf  # of the newest chunk
+        self._ended_s = -math.inf  # where the newest chunk ends
         self._keyless: frozenset[int] = frozenset()  # chunks of which only the picture is left
         self._unreadable: frozenset[int] = frozenset()  # without search vectors: damaged
         self._restored = -1, -1  # generation and next number of the store, when it was read
@@ -172,17 +170,15 @@ class Session:
                 yield
 
     def _info(self, step: Step, wall_s: float | None) -> ChunkInfo:
-        """Of the next chunk.  Chunks begin and end in the order of time; of cameras at uneven
-        rates one may be a little before the other's that is there already, and gets its time."""
-        begun_s, ended_s = self._newest_span
-        start_s = max(begun_s, step.start_s)
-        end_s = max(ended_s, start_s, step.end_s)
+        """Of the next chunk.  Chunks end in the order of time: one whose camera was a little
+        slower than another reaches to that one's end.  It begins when it was seen."""
+        start_s, end_s = step.start_s, max(self._ended_s, step.end_s)
         return ChunkInfo(self.next_number, start_s, end_s, step.camera, wall_s, tokens=step.tokens)
 
     def _take_step(self, step: Step, info: ChunkInfo, image: Image) -> None:
         self._leaving += self.stream.put(step, info)
         self.next_number, self.seen_s = info.number + 1, max(self.newest_s, info.end_s)
-        self._newest_span = info.start_s, info.end_s
+        self._ended_s = info.end_s
         self._unstored += 1
         self._store.album.put(info.number, image)
         self._store_leaving()
@@ -251,8 +247,7 @@ class Session:
         self.next_number = max(self.next_number, self._store.next_number)
         self._align(newest[0].info.number if newest else self.next_number)
         self.stream.restore(newest)
-        if past:
-            self._newest_span = max(self._newest_span, (past[-1].start_s, past[-1].end_s))
+        self._ended_s = max([self._ended_s, *(info.end_s for info in past[-1:])])
         seen = [self.seen_s, self._store.noted(SEEN), past[-1].end_s if past else None]
         self.seen_s = max((at_s for at_s in seen if at_s is not None), default=None)
 
@@ -307,15 +302,17 @@ class Session:
         return self._store.forget(stretch.start_s, stretch.end_s, stretch.camera, unstored=unstored)
 
     def _hide(self, stretch: Stretch, received_s: float) -> None:
-        """Forget frames that are in no chunk yet, now and when they come again."""
+        """Forget frames that are in no chunk yet, now and when they come again; a camera may be
+        a little behind what was seen of others."""
+        self.forgotten_frames += self._filling.drop(stretch.has)
         seen_s = -math.inf if self.seen_s is None else self.seen_s
         received_s = max(received_s, self._filling.newest_s)
-        begin_s, end_s = max(stretch.start_s, seen_s), min(stretch.end_s, received_s)
-        if end_s < begin_s or end_s <= seen_s:
+        begin_s = max(stretch.start_s, seen_s - LATEST_S)
+        end_s = min(stretch.end_s, received_s)
+        if end_s < begin_s:
             return
         self._hidden.add(Stretch(begin_s, end_s, stretch.camera), seen_s)
         self._store.note(_HIDDEN, self._hidden.to_note())
-        self.forgotten_frames += self._filling.drop(self._hidden.has)
 
     def _renew(self, kept: Sequence[Chunk]) -> None:
         """A new window of these chunks; those that it has no use for leave it."""

@@ -7,7 +7,7 @@ is as of the frame before it began.  Who is next is not known here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 from longtake.answer import Answer
@@ -22,6 +22,7 @@ class Speech:
 
     Args:
         deadline_s: from now; None: any time.
+        turns: of the conversation that it continues, read when its turn comes.
         then: is called with the answer before whoever asked is told.
     """
 
@@ -30,9 +31,10 @@ class Speech:
         session: Session,
         asked: Asked,
         deadline_s: float | None,
+        turns: Callable[[], Sequence[tuple[str, str]]],
         then: Callable[[Answer], None] | None,
     ) -> None:
-        self.of, self.asking, self._then = session, Asking(), then
+        self.of, self.asking, self._turns, self._then = session, Asking(), turns, then
         self._ends_s = None if deadline_s is None else time.monotonic() + deadline_s
         self._asked = replace(asked, left_s=self._left_s)
         self._pieces: Generator[str, None, Answer] | None = None
@@ -47,7 +49,8 @@ class Speech:
         try:
             if self._pieces is None:
                 self.of.refresh()
-                self._pieces = answer(self.of, self._asked, time.monotonic, lambda: self.is_over)
+                asked = replace(self._asked, dialogue=self._turns())
+                self._pieces = answer(self.of, asked, time.monotonic, lambda: self.is_over)
             piece = next(self._pieces)
         except StopIteration as stop:
             self._finish(stop.value)

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from longtake.memory.chunk import ChunkInfo
 from longtake.streaming.frame import Frame
 
+LATEST_S = 10.0  # no frame comes this far behind what was seen
 SEEN = "seen_s"  # a note: a source goes on behind this time, whatever was forgotten
 
 
@@ -59,8 +60,8 @@ class Hidden:
         return any(stretch.has(frame) for stretch in self._stretches)
 
     def add(self, stretch: Stretch, seen_s: float) -> None:
-        """Hide one more.  What ends before `seen_s` never comes again and is left out."""
-        self._stretches = [s for s in self._stretches if s.end_s > seen_s]
+        """Hide one more.  What ends long before `seen_s` never comes again and is left out."""
+        self._stretches = [s for s in self._stretches if s.end_s > seen_s - LATEST_S]
         self._stretches.append(stretch)
 
     def to_note(self) -> list[tuple[float, float, str | None]]:

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -50,6 +51,7 @@ from longtake.strategies.plans import Plans
 from longtake.streaming.addresses import parse_address
 from longtake.streaming.capture import Outage
 from longtake.streaming.capture_config import CaptureConfig
+from longtake.streaming.errors import redact
 from longtake.streaming.frame import Frame
 from longtake.streaming.masks import black_out
 from longtake.streaming.sources import is_camera
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     from longtake.engine import Engine
     from longtake.memory.forgetting import Forgotten
     from longtake.memory.store import Store
+
+MOST_AHEAD_S = 1.0  # of the cameras that are watched
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +135,7 @@ class Take:
             RuntimeError: if another source is still being watched that it cannot go beside, or
                 the take is closed.
         """
-        self._check_open()
+        self._check_writes()
         check_camera(camera)
         config = self._session.config.capture if capture is None else capture
         self._seeing.await_stopped()
@@ -145,6 +149,7 @@ class Take:
         return self._watch_file(Wish(address, start_s, stop_s, config), camera, config)
 
     def _watch_file(self, wish: Wish, camera: str, config: CaptureConfig) -> Watch:
+        self._seeing.check_alone(redact(os.fspath(wish.address)))
         admitted = admit(wish, self._ledger, self._session, self._next_offset_s())
         if admitted.finished is not None:
             self._seeing.nothing_new()
@@ -204,11 +209,14 @@ class Take:
         taken; the others are refused, ``not sampled``, without being copied.  Where the model
         failed on earlier frames, the next push is refused with the reason, once.
 
+        Beside cameras that are watched a time is one of theirs, `now_s`; what is more than a
+        second ahead of it is refused.
+
         Raises:
             ValueError: if it is no picture or no time.
-            RuntimeError: if the take is closed.
+            RuntimeError: if the take is closed, or only read.
         """
-        self._check_open()
+        self._check_writes()
         if pts_s < 0:
             raise ValueError(f"pts_s={pts_s}: session time counts from 0 s")
 
@@ -219,8 +227,22 @@ class Take:
             return replace(frame, image=black_out(frame.image, masks, camera)) if masks else frame
 
         lag_s = max(0.0, pts_s - self._session.newest_s)
-        reason = self._inbox.push(camera, pts_s, self._newest_read_s(), copied)
+        newest_s, ahead_s = self._newest_read_s(), self._ahead_s()
+        reason = self._inbox.push(camera, pts_s, newest_s, copied, ahead_s)
         return Pushed(not reason, reason, lag_s)
+
+    @property
+    def now_s(self) -> float:
+        """Session time of this moment where cameras are watched, else of the newest frame."""
+        is_live = any(isinstance(watch, LiveWatch) for watch in self._seeing.watches)
+        if is_live:
+            return self._cameras.session_s(time.monotonic())
+        return max(0.0, self._newest_received_s())
+
+    def _ahead_s(self) -> float:
+        """Beyond this no pushed frame may lie."""
+        is_live = any(isinstance(watch, LiveWatch) for watch in self._seeing.watches)
+        return self.now_s + MOST_AHEAD_S if is_live else math.inf
 
     def _newest_read_s(self) -> float:
         """Session time of the newest frame that was read of a source, or seen; -inf before."""
@@ -369,7 +391,6 @@ class Take:
             raise ValueError(f"deadline_s={deadline_s}: must be 0 s or more")
         asked = Asked(
             question=question,
-            dialogue=self._dialogues.turns(conversation),
             when=When(at_s=at_s, between_s=between_s),
             choices=tuple(choices),
             top_k=top_k,
@@ -386,7 +407,13 @@ class Take:
             newest_received_s=self._newest_received_s,
         )
         remember = None if conversation is None else _Remember(self._dialogues, conversation)
-        return self._engine.ask(self._session, asked, deadline_s, remember)
+        return self._engine.ask(
+            self._session,
+            asked,
+            deadline_s,
+            lambda: self._dialogues.turns(conversation),
+            remember,
+        )
 
     def prepare(self) -> None:
         """Load what the config's plan of recall needs, so that what is wrong with it is told now.
@@ -525,9 +552,9 @@ class Take:
 
         Raises:
             ValueError: if a value makes no sense.
-            RuntimeError: if this take is being narrated already, or is closed.
+            RuntimeError: if this take is being narrated already, is closed, or only read.
         """
-        self._check_open()
+        self._check_writes()
         telling = Telling(
             request=request,
             every_s=every_s,
@@ -569,9 +596,9 @@ class Take:
 
         Raises:
             ValueError: if a value makes no sense, or there are too many alerts.
-            RuntimeError: if the take is closed.
+            RuntimeError: if the take is closed, or only read.
         """
-        self._check_open()
+        self._check_writes()
         config = AlertConfig(
             condition=condition,
             every_s=every_s,
@@ -653,8 +680,10 @@ class Take:
     def _end(self) -> None:
         """On the worker: everything that was accepted is seen, then written."""
         try:
-            self._seeing.finish()
-            self._session.close()
+            try:
+                self._seeing.finish()
+            finally:
+                self._session.close()
         except Exception as error:
             self._narrating.fail(error)
             self._alerts.fail(error)
@@ -662,8 +691,10 @@ class Take:
         finally:
             self._narrating.close()
             self._alerts.end()
-            self._last_stats = self.stats()
-            self._store.close()
+            try:
+                self._last_stats = self.stats()
+            finally:
+                self._store.close()
 
     def __enter__(self) -> Take:
         return self
@@ -676,6 +707,7 @@ class Take:
     ) -> None:
         if kind is KeyboardInterrupt:  # what was read of a file can be read again
             self.cancel()
+            self._seeing.stop_watches()
             self._inbox.read.drop_all("interrupted")
         self.close()
 
@@ -709,6 +741,14 @@ class Take:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("this take is closed")
+
+    def _check_writes(self) -> None:
+        self._check_open()
+        if self._store.read_only:
+            raise RuntimeError(
+                "this take only reads its memory: it can be asked, and sees nothing new; open it "
+                "without read_only=True to watch, push, narrate or set alerts"
+            )
 
 
 @dataclass(frozen=True, slots=True)

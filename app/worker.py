@@ -11,11 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from longtake.latch import Latch
 from longtake.speech import Speech
 
 MAX_WAITING = 64  # questions; other jobs have a caller each that waits for them
@@ -71,10 +71,12 @@ class _Share:
         return self._seen_s * (1 - INGEST_SHARE) < self._spoken_s * INGEST_SHARE
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
+    def speaking(self, frames_wait: bool) -> Iterator[None]:
+        """What is spoken while nobody waits for it is owed to nobody."""
         begun = self._clock()
         yield
-        self._spoken_s += self._clock() - begun
+        if frames_wait:
+            self._spoken_s += self._clock() - begun
 
     @contextmanager
     def seeing(self) -> Iterator[None]:
@@ -96,7 +98,8 @@ class Worker:
         self._speaking: deque[Speech] = deque()
         self._takes: deque[Works] = deque()
         self._share = _Share(clock)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
+        self._changed = threading.Condition(self._lock)
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -110,16 +113,21 @@ class Worker:
         """
         if threading.current_thread() is self._thread:
             return job()
-        future: Future[T] = Future()
+        done, results, errors = Latch(), list[T](), list[BaseException]()
 
         def do() -> None:
             try:
-                future.set_result(job())
+                results.append(job())
             except BaseException as error:
-                future.set_exception(error)
+                errors.append(error)
+            finally:
+                done.open()
 
         self._put(_Job(do, of, alone))
-        return future.result()
+        done.wait()
+        if errors:
+            raise errors[0]
+        return results[0]
 
     def speak(self, speech: Speech) -> None:
         """Queue a question.
@@ -131,7 +139,7 @@ class Worker:
 
     def cancel(self, of: object) -> int:
         """End the answers of a session, spoken or waiting, with what there is; how many."""
-        with self._changed:
+        with self._lock:
             meant = [s for s in (*self._queue, *self._speaking) if isinstance(s, Speech)]
             meant = [speech for speech in meant if speech.of is of and not speech.asking.done()]
             for speech in meant:
@@ -142,28 +150,29 @@ class Worker:
     def cut(self, of: object) -> None:
         """On the worker: end the answers of a session that are being spoken, now."""
         for speech in [speech for speech in self._speaking if speech.of is of]:
-            self._speaking.remove(speech)
             speech.cut()
+            with self._lock:
+                self._speaking.remove(speech)
 
     def join(self, take: Works) -> None:
         """From now on this take's frames are seen."""
-        with self._changed:
+        with self._lock:
             self._takes.append(take)
             self._changed.notify_all()
 
     def leave(self, take: Works) -> None:
-        with self._changed:
+        with self._lock:
             if take in self._takes:
                 self._takes.remove(take)
 
     def wake(self) -> None:
         """A frame came, or a source ended."""
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Take nothing new, do what waits, end.  May be called twice; not on the worker."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
@@ -171,7 +180,7 @@ class Worker:
     # ---------------------------------------------------------------- inside
 
     def _put(self, entry: _Job | Speech) -> None:
-        with self._changed:
+        with self._lock:
             if self._closing:
                 raise RuntimeError("this engine is closed")
             if isinstance(entry, Speech):
@@ -182,22 +191,29 @@ class Worker:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._has_work)
-                if self._closing and not self._queue and not self._speaking:
-                    return
-                entry = self._pop()
-            if isinstance(entry, _Job):
-                entry.do()
-            elif entry is not None:
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """One thing; False where it is all over.  Nothing of it is held afterwards."""
+        with self._lock:
+            self._changed.wait_for(self._has_work)
+            if self._closing and not self._queue and not self._speaking:
+                return False
+            entry = self._pop()
+            if isinstance(entry, Speech):
                 if not self._speaking:
                     self._share.begin()
-                self._speak(entry)
-            elif self._is_to_speak():
-                self._speak(self._next_speech())
-            elif not self._see() and self._speaking:
-                self._speak(self._next_speech())
+                self._speaking.append(entry)
+        if isinstance(entry, _Job):
+            entry.do()
+        elif entry is not None:
+            self._speak(entry)
+        elif self._is_to_speak():
+            self._speak(self._next_speech())
+        elif not self._see() and self._speaking:
+            self._speak(self._next_speech())
+        return True
 
     def _has_work(self) -> bool:
         return bool(self._queue or self._speaking or self._closing or self._has_frames())
@@ -233,20 +249,20 @@ class Worker:
 
     def _next_speech(self) -> Speech:
         """One that is over first: its caller waits for nothing but this."""
-        speech = next((s for s in self._speaking if s.is_over), self._speaking[0])
-        self._speaking.remove(speech)
-        return speech
+        return next((s for s in self._speaking if s.is_over), self._speaking[0])
 
     def _speak(self, speech: Speech) -> None:
         """One token; whoever has more to say goes to the end of the queue."""
-        with self._share.speaking():
+        with self._share.speaking(self._has_frames()):
             has_more = speech.step()
-        if has_more:
-            self._speaking.append(speech)
+        with self._lock:
+            self._speaking.remove(speech)
+            if has_more:
+                self._speaking.append(speech)
 
     def _see(self) -> bool:
         """A step of the next take that has one."""
-        with self._changed:
+        with self._lock:
             self._takes.rotate(-1)
             takes = tuple(self._takes)
         with self._share.seeing():

@@ -21,7 +21,7 @@ from longtake.memory.encoding import Encoder
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.intent import Forgetting, Intent
 from longtake.memory.ladder import GONE, PICTURE, Ladder, Rung, level_of
-from longtake.memory.marks import Missing
+from longtake.memory.marks import missing_of
 from longtake.memory.piles import Pile, Piles, is_kept
 from longtake.memory.record import MemoryFromFuture
 from longtake.memory.segment_head import encode_head
@@ -266,10 +266,10 @@ class Ager:
     def _drop(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        first, last = rows[0].info, rows[-1].info
-        numbers = tuple(row.info.number for row in rows)
-        missing = Missing(first.number, last.number, first.start_s, last.end_s, len(rows), "aged")
-        forget = Forgetting(numbers, first.start_s, last.end_s, is_traceless=False)
+        infos = sorted((row.info for row in rows), key=lambda info: info.number)
+        numbers = tuple(info.number for info in infos)
+        missing = missing_of(infos, "aged")
+        forget = Forgetting(numbers, missing.start_s, missing.end_s, is_traceless=False)
         intent = Intent(forget=forget)
         self._catalog.remove(numbers, missing, intent.as_json())
         self._moved(numbers)

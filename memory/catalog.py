@@ -17,7 +17,7 @@ from typing import Any
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import Database
 from longtake.memory.ladder import PICTURE
-from longtake.memory.marks import Marks, Missing, Span, add_gap, close_gaps
+from longtake.memory.marks import LOST, Marks, Missing, Span, add_gap, close_gaps, missing_of
 from longtake.memory.segments import Place
 from longtake.memory.signature import read_signature, sign
 
@@ -85,6 +85,7 @@ class Catalog:
         self._missing: list[Missing] = []
         self._rungs: dict[str, int] | None = None  # of durable rows; None: to be counted
         self._next = 0
+        self._is_new = True  # no chunk was committed since it was opened
         self._columns = f"{_COLUMNS}, codec"
         self._db = Database(path, read_only=read_only, synchronous="FULL" if durable else "OFF")
         try:
@@ -280,15 +281,12 @@ class Catalog:
 
     def drop_beyond(self, segment: int, end: int) -> int:
         """Forget the chunks of a segment that reach beyond `end`; how many there were."""
-        rows = self._select("WHERE segment = ? AND offset + nbytes > ?", segment, end)
+        beyond = "WHERE segment = ? AND offset + nbytes > ?"
+        rows = self._select(f"{beyond} ORDER BY number", segment, end)
         with self._db.change() as change:
-            dropped = change.execute(
-                "DELETE FROM chunks WHERE segment = ? AND offset + nbytes > ?", (segment, end)
-            ).rowcount
+            dropped = change.execute(f"DELETE FROM chunks {beyond}", (segment, end)).rowcount
             if rows:
-                first, last = rows[0].info, rows[-1].info
-                ends = (first.number, last.number, first.start_s, last.end_s)
-                add_gap(change, Missing(*ends, len(rows), "lost"))
+                add_gap(change, missing_of([row.info for row in rows], LOST))
         self._count -= dropped
         self._rungs = None
         self._next = max(self._noted_next(), self._last_number() + 1)
@@ -322,14 +320,14 @@ class Catalog:
         with self._db.change() as change:
             change.executemany(_INSERT, [fields_of(row) for row in rows])
             if rows:
-                infos = (row.info for row in rows)
-                close_gaps(change, [(i.number, i.start_s, i.camera) for i in infos])
+                close_gaps(change, [row.info for row in rows], are_first=self._is_new)
             for gap in missing:
                 add_gap(change, gap)
             notes_too = notes | ({_NEXT: json.dumps(self._next)} if missing else {})
             change.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes_too.items())
         with self._lock:
             self._count += len(rows)
+            self._is_new = self._is_new and not rows
             for row in rows:
                 del self._rows[row.info.number]
             self._rungs = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from longtake.memory.ageing import Ager
@@ -17,7 +18,7 @@ from longtake.memory.config import MemoryConfig
 from longtake.memory.encoding import Encoder
 from longtake.memory.files import MemoryFull
 from longtake.memory.folder import MemoryFolder
-from longtake.memory.forgetting import Forgotten, forget
+from longtake.memory.forgetting import Forgotten, erase_first, forget
 from longtake.memory.ladder import Ladder
 from longtake.memory.marks import Missing, Span
 from longtake.memory.queued import Queued, QueuedChunk, QueuedGap, QueuedNote
@@ -219,15 +220,24 @@ class Desk:
         self._settle(waiting)
         infos = [entry.info for entry in waiting if isinstance(entry, QueuedChunk)]
         unstored = [*infos, *unstored]
-        self.commit()
-        self.ager.abandon(erase=True)
         try:
+            with suppress(MemoryFull):  # its bytes are gone by then; `forget` finishes
+                self.ager.abandon(erase=True)
+            self._commit_or_erase(span, camera)
             found = forget(self._folder, span, camera, unstored, self._moved)
             if camera is None:  # there is nothing of it to be kept
                 self._folder.catalog.marks.release(span)
             return found
         finally:
             self.ager.changed()
+
+    def _commit_or_erase(self, span: Span, camera: str | None) -> None:
+        """Commit; where there is no room, what is to be forgotten makes it."""
+        try:
+            self.commit()
+        except MemoryFull:
+            erase_first(self._folder, span, camera)
+            self.commit()
 
     def compact(self) -> None:
         """Give free room in the databases back to the disk."""

@@ -97,13 +97,19 @@ def _touches(info: ChunkInfo, start_s: float | None, end_s: float | None) -> boo
     return (start_s is None or info.end_s >= start_s) and (end_s is None or info.start_s <= end_s)
 
 
+def _ends(infos: Sequence[ChunkInfo]) -> tuple[float, float]:
+    """Start and end of all the time of chunks; those of several cameras may cross."""
+    return min(info.start_s for info in infos), max(info.end_s for info in infos)
+
+
 def _nothing(store: Store, start_s: float | None, end_s: float | None) -> str:
     infos = store.infos()
     if not infos:
         return "it holds no chunk yet"
+    first_s, last_s = _ends(infos)
     return (
-        f"nothing lies between {start_s or 0:g} s and {end_s or infos[-1].end_s:g} s; it holds "
-        f"{infos[0].start_s:g} s to {infos[-1].end_s:g} s"
+        f"nothing lies between {start_s or 0:g} s and {end_s or last_s:g} s; it holds "
+        f"{first_s:g} s to {last_s:g} s"
     )
 
 
@@ -317,8 +323,9 @@ def _manifest(
     """All but chunks and files."""
     seen = survey(store.folder)
     is_whole = span == (None, None)
-    start_s = infos[0].start_s if span[0] is None else span[0]
-    end_s = infos[-1].end_s if span[1] is None else span[1]
+    first_s, last_s = _ends(infos)
+    start_s = first_s if span[0] is None else span[0]
+    end_s = last_s if span[1] is None else span[1]
     captions = store.album.captions(start_s, end_s)
     return {
         "schema": SCHEMA,

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -117,10 +118,14 @@ def erase(fd: int, offset: int, length: int) -> None:
 
     A file system that keeps old blocks when it writes (copy on write, snapshots), and a flash
     device behind it, may hold the old bytes for longer than anybody can see.
+
+    What is a hole already is not written: zeros would need room again, which a full disk may not
+    have.
     """
     zeros = bytes(min(length, _ERASED_AT_ONCE))
-    for begin in range(0, length, len(zeros) or 1):
-        write_all(fd, zeros[: length - begin], offset + begin)
+    for start, end in _filled(fd, offset, offset + length):
+        for begin in range(start, end, len(zeros)):
+            write_all(fd, zeros[: end - begin], begin)
     sync_data(fd)
     _punch(fd, offset, length)
 
@@ -274,6 +279,24 @@ def _punch(fd: int, offset: int, length: int) -> None:
     fallocate = _fallocate()
     if fallocate is not None and length:
         fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, offset, length)
+
+
+def _filled(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Parts of a stretch that the file system holds blocks of; the others read as zeros.
+
+    Beyond the end of the file there are none.
+    """
+    while start < end:
+        try:
+            begin = os.lseek(fd, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        if begin >= end:
+            return
+        start = min(os.lseek(fd, begin, os.SEEK_HOLE), end)
+        yield begin, start
 
 
 def _owner(fd: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from longtake.memory.catalog import Row
@@ -16,7 +17,7 @@ from longtake.memory.chunk import ChunkInfo
 from longtake.memory.files import MemoryFull
 from longtake.memory.folder import MemoryFolder
 from longtake.memory.intent import Forgetting, Intent
-from longtake.memory.marks import Missing, Span
+from longtake.memory.marks import Span, missing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,18 @@ def forget(
 
     Raises:
         OSError: if a step fails; the rest follows with the next call, or the next opening.
+            MemoryFull where a disk takes nothing: the records' bytes are gone nevertheless.
     """
-    folder.trim()  # where a disk is full this is room to say what is to be done
-    folder.finish()
+    try:
+        folder.trim()  # where a disk is full this is room to say what is to be done
+        folder.finish()
+    except MemoryFull:  # not even for that
+        erase_first(folder, span, camera)
+        with suppress(MemoryFull):
+            folder.trim()
+        folder.finish()
     catalog = folder.catalog
-    rows = [
-        row
-        for row in catalog.touching(span.start_s, span.end_s)
-        if camera in (None, row.info.camera)
-    ]
+    rows = _meant(folder, span, camera)
     places = [row.place for row in rows if row.place is not None]
     emptied = _emptied(folder, rows)
     gone = sorted([*(row.info for row in rows), *unstored], key=lambda info: info.number)
@@ -65,21 +69,34 @@ def forget(
         forget=Forgetting(numbers, span.start_s, span.end_s, camera),
     )
     if gone:
-        first, last = gone[0], gone[-1]
-        missing = Missing(
-            first.number, last.number, first.start_s, last.end_s, len(gone), "forgotten"
-        )
+        missing = missing_of(gone, "forgotten")
         try:
             catalog.remove(numbers, missing, intent.as_json())
-        except MemoryFull:  # not even for that: their bytes go first, and make room
-            for place in places:
-                folder.segments.erase(place)
+        except MemoryFull:
+            erase_first(folder, span, camera)
             catalog.remove(numbers, missing, intent.as_json())
         moved(numbers)
     else:
         catalog.intend(intent.as_json())  # captions may lie there nevertheless
     folder.carry_out(intent)
     return Forgotten(len(gone), numbers, sum(place.nbytes for place in places))
+
+
+def erase_first(folder: MemoryFolder, span: Span, camera: str | None) -> None:
+    """Overwrite the records that `forget` would remove, where a disk has no room to say so.
+
+    That makes room, and whatever becomes of the rest, their bytes are gone.  Until `forget` has
+    returned the catalog still names them: to read one raises `ChunkCorrupt`.  Twice is harmless.
+    """
+    for row in _meant(folder, span, camera):
+        if row.place is not None and folder.segments.path(row.place.segment).exists():
+            folder.segments.erase(row.place)
+
+
+def _meant(folder: MemoryFolder, span: Span, camera: str | None) -> list[Row]:
+    """Chunks that touch a span, those that are not durable yet too."""
+    touching = folder.catalog.touching(span.start_s, span.end_s)
+    return [row for row in touching if camera in (None, row.info.camera)]
 
 
 def _emptied(folder: MemoryFolder, rows: Sequence[Row]) -> tuple[int, ...]:

@@ -72,10 +72,10 @@ def check_order(info: ChunkInfo, newest: Row | None, next_number: int) -> None:
     """Raises ValueError if a chunk of this name may not come now."""
     if info.number < next_number:
         raise ValueError(f"cannot put {info}: that number was another chunk's, now gone")
-    if newest is not None and info.start_s < newest.info.start_s:
+    if newest is not None and info.end_s < newest.info.end_s:
         raise ValueError(
-            f"cannot put {info}: it begins before chunk {newest.info.number}, at "
-            f"{newest.info.start_s:g} s; session time only goes forward"
+            f"cannot put {info}: it ends before chunk {newest.info.number}, at "
+            f"{newest.info.end_s:g} s; session time only goes forward"
         )
 
 

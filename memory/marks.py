@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import Database
 
 SCHEMA = (
@@ -20,9 +21,10 @@ SCHEMA = (
 )
 CAMERA = "ALTER TABLE gaps ADD COLUMN camera TEXT DEFAULT ''"  # earlier gaps have none
 OFFLINE = "offline"
+LOST = "lost"
 UNSEEN = (OFFLINE,)  # a camera that was not connected
 # By back-pressure; by a person; by the ladder; with the end of a file.
-REASONS = ("dropped", "forgotten", "aged", "lost", *UNSEEN)
+REASONS = ("dropped", "forgotten", "aged", LOST, *UNSEEN)
 _IS_UNSEEN = "reason IN ({})".format(", ".join(f"'{reason}'" for reason in UNSEEN))
 MOST_GAPS = 10_000  # older ones of one reason are joined
 COLUMNS_OF = "SELECT name FROM pragma_table_info('gaps')"
@@ -102,6 +104,16 @@ class Missing:
             end_s=max(self.end_s, other.end_s),
             chunks=self.chunks + other.chunks,
         )
+
+
+def missing_of(infos: Sequence[ChunkInfo], reason: str) -> Missing:
+    """Chunks that are gone, as one gap.
+
+    Args:
+        infos: at least one, numbers rising.  Of several cameras their times may cross.
+    """
+    start_s, end_s = min(i.start_s for i in infos), max(i.end_s for i in infos)
+    return Missing(infos[0].number, infos[-1].number, start_s, end_s, len(infos), reason)
 
 
 def unseen(start_s: float, end_s: float, camera: str, reason: str) -> Missing:
@@ -196,29 +208,45 @@ def add_gap(change: sqlite3.Connection, missing: Missing) -> None:
     _join_oldest(change, missing.reason)
 
 
-def close_gaps(change: sqlite3.Connection, begun: Sequence[tuple[int, float, str]]) -> None:
-    """Within a change: chunks begin where, or before, something was missing.
+def close_gaps(change: sqlite3.Connection, come: Sequence[ChunkInfo], *, are_first: bool) -> None:
+    """Within a change: chunks come that begin where, or before, something was missing.
 
-    Time only goes forward among chunks, so what lies behind the first one's start is seen again:
-    those that were lost come back with later numbers.  A stretch in which a camera showed nothing
-    is another matter: chunks of other cameras come from it, and its own begin where it ends.  It
-    is cut where one of its own begins within it: a crash may have put the stream back.
+    Chunks end in the order of time.  So one that comes later and ends before the end of a gap
+    shows that the stream went back, and what lies behind its start is seen again.  To begin before
+    a gap is not enough: another camera's may begin before a chunk that was dropped, and end behind
+    it.  The first chunks after an opening may go back to any time, and may come in other lengths.
+    What was `LOST` was so before the opening, and may come back under its numbers: it is closed
+    by whatever begins where it does.
+
+    A stretch in which a camera showed nothing is another matter: chunks of other cameras come from
+    it, and its own begin where it ends.  It is cut where one of its own begins within it: a crash
+    may have put the stream back.
 
     Args:
-        begun: number, start in session seconds and camera of each chunk, oldest first.
+        come: the chunks, at least one, numbers rising.
+        are_first: none was committed since the memory was opened.
     """
-    number, start_s, _ = begun[0]
-    change.execute(
-        f"DELETE FROM gaps WHERE last < ? AND start_s >= ? AND NOT {_IS_UNSEEN}", (number, start_s)
-    )
-    found = change.execute(
-        f"SELECT rowid, start_s, end_s, camera FROM gaps WHERE end_s > ? AND {_IS_UNSEEN}",
-        (start_s,),
-    ).fetchall()
-    for rowid, from_s, to_s, camera in found:
-        within = (at_s for _, at_s, its in begun if its == camera and from_s < at_s < to_s)
-        if (cut_s := next(within, None)) is not None:
+    begin_s = min(info.start_s for info in come)
+    for rowid, gap in _gaps(change, f"start_s >= ? AND NOT {_IS_UNSEEN}", begin_s):
+        if any(_is_again(info, gap, are_first) for info in come):
+            change.execute("DELETE FROM gaps WHERE rowid = ?", (rowid,))
+    for rowid, gap in _gaps(change, f"end_s > ? AND {_IS_UNSEEN}", begin_s):
+        its = (info.start_s for info in come if info.camera == gap.camera)
+        cut_s = min((at_s for at_s in its if gap.start_s < at_s < gap.end_s), default=None)
+        if cut_s is not None:
             change.execute("UPDATE gaps SET end_s = ? WHERE rowid = ?", (cut_s, rowid))
+
+
+def _gaps(change: sqlite3.Connection, where: str, *values: float) -> list[tuple[int, Missing]]:
+    query = f"SELECT rowid, {', '.join(FIELDS)} FROM gaps WHERE {where}"
+    return [(rowid, Missing(*fields)) for rowid, *fields in change.execute(query, values)]
+
+
+def _is_again(info: ChunkInfo, gap: Missing, is_first: bool) -> bool:
+    """True if a chunk that comes tells that the time of a gap is seen again from its start."""
+    if info.start_s > gap.start_s:
+        return False
+    return gap.reason == LOST or (info.number > gap.last and (is_first or info.end_s < gap.end_s))
 
 
 def with_waiting(gaps: Sequence[Missing], waiting: Iterable[Missing]) -> list[Gap]:

@@ -14,7 +14,7 @@ from longtake.memory.catalog import Row
 from longtake.memory.chunk import ChunkInfo
 from longtake.memory.intent import Intent
 from longtake.memory.ladder import PICTURE
-from longtake.memory.marks import FIELDS, REASONS, Missing, Span
+from longtake.memory.marks import FIELDS, LOST, REASONS, Missing, Span
 from longtake.memory.record import MemoryFromFuture
 from longtake.memory.salvage import Value, salvaged
 from longtake.memory.signature import FORMAT
@@ -69,7 +69,9 @@ def read_old(path: Path) -> OldCatalog:
         pictures={row.info.number: row for row in _pictures(path)},
         intent=intent,
         _removed=sorted(
-            (gap.first, gap.last) for gap in gaps if gap.chunks == gap.last - gap.first + 1
+            (gap.first, gap.last)
+            for gap in gaps
+            if gap.reason != LOST and gap.chunks == gap.last - gap.first + 1
         ),  # others were joined: chunks between them may be held
         _numbers=frozenset(intent.forget.numbers if intent.forget else ()),
     )

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded", help="a checkpoint; it sees drawn shapes")
     parser.add_argument("--out", type=Path, default=Path("runs/doorbell"), help="for the pages")
     parser.add_argument("--notify", metavar="URL", help="a webhook that is told too")
-    parser.add_argument("--seconds", type=float, help="end after so long")
+    parser.add_argument("--seconds", type=above_0, help="end after so long")
     chosen = parser.parse_args()
     if chosen.source is None:
         watch_a_clip(chosen)
@@ -58,6 +58,13 @@ def main() -> None:
         watch(chosen, chosen.source, longtake.CaptureConfig())
     except OSError as error:  # a file that is not there, an address of no kind that is known
         raise SystemExit(f"doorbell.py: {error}") from None
+
+
+def above_0(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be more than 0")
+    return seconds
 
 
 def watch_a_clip(chosen: argparse.Namespace) -> None:

@@ -42,6 +42,7 @@ from longtake.streaming.pacing import Pace
 
 __all__ = ["Camera", "Capture", "CaptureStats", "Outage", "State"]
 
+PASSING_S = 0.1  # that a frame which is being handed over has in any case
 SETTLED_S = 1.0  # a connection that lived so long makes the waits short again
 _log = logging.getLogger(__name__)
 
@@ -123,6 +124,16 @@ class Capture:
         """Begin; once."""
         self._thread.start()
 
+    def halt(self) -> None:
+        """Begin to end it, from any thread, and return at once.
+
+        A frame that is on its way arrives or is counted; then the capture's thread says that it is
+        over, or `stop` does.
+        """
+        self._gate.closed.set()
+        if (camera := self._open) is not None:
+            camera.interrupt()
+
     def stop(self, wait_s: float = 1.0) -> None:
         """End it, from any thread and in any state; may be called twice.
 
@@ -130,13 +141,22 @@ class Capture:
         ends by its own timeouts, and hands nothing to anybody any more.
         """
         until_s = time.monotonic() + wait_s
-        self._gate.closed.set()
-        if (camera := self._open) is not None:
-            camera.interrupt()
+        self.halt()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(wait_s)
-        self._gate.close(max(0.0, until_s - time.monotonic()))
+        self._gate.close(max(PASSING_S, until_s - time.monotonic()))
         self._finish()
+
+    def forget(self, start_s: float, end_s: float) -> None:
+        """Show, compare with and hand over nothing of a stretch any more, also what is on its way.
+
+        What is handed over no more counts as "forgotten".  What is yet to happen is seen as ever.
+        From any thread, also when it is over.
+
+        Args:
+            start_s, end_s: session seconds, both ends included.
+        """
+        self._handover.forget(start_s, min(end_s, self._progress.now_s))
 
     @property
     def state(self) -> State:
@@ -173,8 +193,9 @@ class Capture:
             told = redact(traceback.format_exc())
             _log.error("%s: the capture thread ended by a mistake\n%s", self.address.shown, told)
             failure = SourceError(f"{self.address.shown}: {redact(repr(error))}")
-        with self._gate.passing() as is_open:
-            if is_open:  # else `stop` does it
+        with self._gate.passing(is_last=True) as is_ours:
+            if is_ours:  # else `stop` does it
+                failure = None if self._gate.closed.is_set() else failure
                 if failure is not None:
                     _log.warning("%s; given up", str(failure))
                 self._finish(failure)
@@ -186,6 +207,7 @@ class Capture:
         outage = self._progress.open_outage()
         self._progress.end(failure)
         self._newest.close()
+        self._handover.let_go()
         if outage is not None:
             self._on_outage(outage)
         self._on_end()

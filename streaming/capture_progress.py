@@ -122,6 +122,12 @@ class Progress:
         with self._lock:
             return self._seen_state(self._clock())
 
+    @property
+    def now_s(self) -> float:
+        """Session time; no frame that has come is shown later."""
+        now_s, newest_s = self._session_s(self._clock()), self.newest_s
+        return now_s if newest_s is None else max(now_s, newest_s)
+
     def open_outage(self) -> Outage | None:
         """The outage that is on now; None where frames come, or never did."""
         with self._lock:

@@ -18,12 +18,17 @@ class Gate:
         self.closed = threading.Event()  # for those who wait for something else meanwhile
         self._changed = threading.Condition()
         self._passing: int | None = None  # the thread that is inside
+        self._is_shut = False  # also for a last word
 
     @contextmanager
-    def passing(self) -> Iterator[bool]:
-        """Whether the gate is open; if it is, `close` waits until the block is left."""
+    def passing(self, is_last: bool = False) -> Iterator[bool]:
+        """Whether the gate is open; if it is, `close` waits until the block is left.
+
+        Args:
+            is_last: a last word passes though `closed` is set, until `close` is called.
+        """
         with self._changed:
-            is_open = not self.closed.is_set()
+            is_open = not (self._is_shut if is_last else self.closed.is_set())
             if is_open:
                 self._passing = threading.get_ident()
         try:
@@ -37,5 +42,6 @@ class Gate:
         """Let nothing pass any more; whether nothing is on its way when it returns."""
         with self._changed:
             self.closed.set()
+            self._is_shut = True
             own = threading.get_ident()
             return self._changed.wait_for(lambda: self._passing in (None, own), wait_s)

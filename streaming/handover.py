@@ -2,12 +2,14 @@
 
     too large?  ->  newest  ->  sampling  ->  pixels, masked  ->  mailbox
 
-Pixels are converted only where a frame is kept, at the size that the model wants, or where somebody
-looks, at the camera's own.  When frames come, and what they count as, is not known here.
+At each arrow a frame whose time was forgotten meanwhile is let go.  Pixels are converted only
+where a frame is kept, at the size that the model wants, or where somebody looks, at the camera's
+own.  When frames come, and what they count as, is not known here.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,9 +24,9 @@ from longtake.streaming.capture_config import CaptureConfig
 from longtake.streaming.decoding import is_oversized
 from longtake.streaming.frame import Frame
 from longtake.streaming.gate import Gate
-from longtake.streaming.mailbox import Mailbox
+from longtake.streaming.mailbox import STOP_CHECK_S, Mailbox
 from longtake.streaming.masks import black_out
-from longtake.streaming.newest import Newest, Still
+from longtake.streaming.newest import Forgotten, Newest, Still
 from longtake.streaming.sampler import FixedRate
 from longtake.streaming.sampling import AdaptiveRate, Rate, Sampling
 from longtake.streaming.small_gray import SmallGray
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOK_SIDE = 1920  # for those who look; larger would only cost them time
+FORGOTTEN = "forgotten"  # why a frame was dropped
+_AT_ONCE = threading.Event()  # ends a wait for room before it begins
+_AT_ONCE.set()
 
 
 class Camera(Protocol):
@@ -67,7 +72,8 @@ class Camera(Protocol):
 
 
 class Handover:
-    """What happens to one camera's frames; used by its capture thread alone.
+    """What happens to one camera's frames; used by its capture thread, but for `forget` and
+    `let_go`, which any thread may call.
 
     Args:
         config: how it samples and masks.
@@ -101,6 +107,8 @@ class Handover:
             rate = AdaptiveRate(fps, self._is_waiting)
         self._sampling = Sampling(rate, config.still, config.scene)
         self._gray = SmallGray()
+        self._forgotten = Forgotten()
+        self._lock = threading.RLock()  # what is forgotten, sampling, and the way into the mailbox
         self._number = 0
         self._put_at = 0  # the mailbox's count when our last frame was put
 
@@ -116,7 +124,7 @@ class Handover:
 
         Returns:
             None where it lies in the mailbox; "too large", "not sampled", "still",
-            "not convertible", or "stopped".
+            "not convertible", "forgotten", or "stopped".
         """
         if is_oversized(raw.width, raw.height):
             return "too large"
@@ -136,17 +144,55 @@ class Handover:
                 return "stopped"
             self._newest.put(still)
         try:
-            reason = self._sampling.reason_to_drop(pts_s, lambda: self._small(raw))
+            reason = self._sampled(raw, pts_s)
             if reason is not None:
                 return reason
             frame = Frame(pts_s, picture(self._max_side), self._camera, wall_s)
         except (av.FFmpegError, ValueError):
             return "not convertible"
         with self._gate.passing() as is_open:
-            if not is_open or not self._mailbox.put(frame, self._gate.closed):
+            return self._put(frame) if is_open else "stopped"
+
+    def forget(self, start_s: float, end_s: float) -> None:
+        """Hold nothing of a stretch any more, and let nothing of it pass that is on its way.
+
+        Args:
+            start_s, end_s: session seconds that have passed, both ends included.
+        """
+        with self._lock:
+            self._forgotten.add(start_s, end_s)
+            self._sampling.forget(start_s, end_s)
+            self._mailbox.drop_where(
+                lambda it: it.camera == self._camera and start_s <= it.pts_s <= end_s, FORGOTTEN
+            )
+        self._newest.forget(start_s, end_s)
+
+    def let_go(self) -> None:
+        """No more frames will come: the pictures that they would be compared with go."""
+        with self._lock:
+            self._sampling.forget(-math.inf, math.inf)
+
+    def _sampled(self, raw: VideoFrame, pts_s: float) -> str | None:
+        with self._lock:
+            if self._gate.closed.is_set():
                 return "stopped"
-            self._put_at = self._mailbox.received
-        return None
+            if self._forgotten.takes(pts_s):
+                return FORGOTTEN
+            return self._sampling.reason_to_drop(pts_s, lambda: self._small(raw))
+
+    def _put(self, frame: Frame) -> str | None:
+        """Room is waited for without the lock: whoever forgets may be the one who makes room."""
+        while not self._gate.closed.is_set():
+            with self._lock:
+                if self._forgotten.takes(frame.pts_s):
+                    return FORGOTTEN
+                if self._mailbox.put(frame, _AT_ONCE):
+                    self._put_at = self._mailbox.received
+                    return None
+            if self._mailbox.is_closed:
+                break
+            self._gate.closed.wait(STOP_CHECK_S)
+        return "stopped"
 
     def _picture(self, camera: Camera, raw: VideoFrame) -> Callable[[int], NDArray[uint8]]:
         """Makes the picture with no side over so many pixels, masked; from any thread."""

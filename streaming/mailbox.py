@@ -41,7 +41,8 @@ class Mailbox:
         self.taken = 0
         self._dropped: Counter[str] = Counter()
         self._frames: deque[Frame] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
+        self._changed = threading.Condition(self._lock)
         self._is_closed = False
         self._on_item = on_item
 
@@ -54,7 +55,7 @@ class Mailbox:
         Returns:
             Whether the frame lies here now; False if the mailbox is closed or `stop` was set.
         """
-        with self._changed:
+        with self._lock:
             while self.policy == "wait" and self._is_full() and not self._is_closed:
                 if stop is not None and stop.is_set():
                     return False
@@ -84,7 +85,7 @@ class Mailbox:
         """
         if max_items < 1:
             raise ValueError(f"max_items={max_items}: take at least one frame")
-        with self._changed:
+        with self._lock:
             if wait_s is None or wait_s > 0:
                 self._changed.wait_for(lambda: self._frames or self._is_closed, wait_s)
             count = min(max_items, len(self._frames))
@@ -96,7 +97,7 @@ class Mailbox:
 
     def drop_all(self, reason: str) -> int:
         """Empty the mailbox; the frames count as dropped for `reason`.  Returns how many."""
-        with self._changed:
+        with self._lock:
             count = len(self._frames)
             self._frames.clear()
             if count:
@@ -106,7 +107,7 @@ class Mailbox:
 
     def drop_where(self, is_meant: Callable[[Frame], bool], reason: str) -> int:
         """Drop some of the frames that lie here, counted for `reason`.  Returns how many."""
-        with self._changed:
+        with self._lock:
             kept = [frame for frame in self._frames if not is_meant(frame)]
             count = len(self._frames) - len(kept)
             if count:
@@ -117,7 +118,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Take no more frames and let nobody wait; what lies here can still be taken."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
             self._changed.notify_all()
 
@@ -128,13 +129,13 @@ class Mailbox:
     @property
     def dropped(self) -> dict[str, int]:
         """How many frames were let go, by reason."""
-        with self._changed:
+        with self._lock:
             return dict(self._dropped)
 
     @property
     def first_s(self) -> float | None:
         """The time of the oldest frame that lies here; None if there is none."""
-        with self._changed:
+        with self._lock:
             return self._frames[0].pts_s if self._frames else None
 
     def __len__(self) -> int:

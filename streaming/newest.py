@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from longtake.streaming.frame import Frame
 
+MOST_STRETCHES = 8  # forgotten and not passed by yet; more are joined
+
 
 class Still:
     """One decoded frame whose pixels nobody may ever need.
@@ -68,6 +70,36 @@ class Still:
         return f"Still({self.number}, pts_s={self.pts_s:.3f}{camera}, {state})"
 
 
+class Forgotten:
+    """Stretches that what is still on its way must not come from; used under its owner's lock.
+
+    Those that time has passed by are let go.  Of more than `MOST_STRETCHES` the earliest are
+    joined: rather is too much kept back than what was forgotten let through.
+    """
+
+    def __init__(self) -> None:
+        self._stretches: list[tuple[float, float]] = []  # in order, none touches another
+
+    def add(self, start_s: float, end_s: float) -> None:
+        """Session seconds, both ends included; nothing where the end is before the start."""
+        if end_s < start_s:
+            return
+        joined: list[tuple[float, float]] = []
+        for begin_s, until_s in sorted([*self._stretches, (start_s, end_s)]):
+            if joined and begin_s <= joined[-1][1]:
+                joined[-1] = joined[-1][0], max(joined[-1][1], until_s)
+            else:
+                joined.append((begin_s, until_s))
+        while len(joined) > MOST_STRETCHES:
+            joined[:2] = [(joined[0][0], joined[1][1])]
+        self._stretches = joined
+
+    def takes(self, pts_s: float) -> bool:
+        """Whether what was shown then is forgotten; asked in time order."""
+        self._stretches = [each for each in self._stretches if each[1] >= pts_s]
+        return any(start_s <= pts_s for start_s, _ in self._stretches)
+
+
 class Newest:
     """One place for one still: a new one takes the place of the old one, which is let go.
 
@@ -78,20 +110,26 @@ class Newest:
         self._latest: Still | None = None
         self._number = 0  # of the last one put, also once that was forgotten
         self._is_closed = False
-        self._changed = threading.Condition()
+        self._forgotten = Forgotten()
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
+        self._changed = threading.Condition(self._lock)
 
     def put(self, still: Still) -> None:
-        """Show this one from now on; once closed, nothing changes any more.
+        """Show this one from now on, unless its time is forgotten; once closed, nothing changes any
+        more.
 
         Raises:
             ValueError: if its number is not above that of the one before.
         """
-        with self._changed:
+        with self._lock:
             if self._is_closed:
                 return
             if still.number <= self._number:
                 raise ValueError(f"still {still.number} after {self._number}: numbers must rise")
-            self._latest, self._number = still, still.number
+            self._number = still.number
+            if self._forgotten.takes(still.pts_s):
+                return
+            self._latest = still
             self._changed.notify_all()
 
     @property
@@ -109,22 +147,24 @@ class Newest:
         Returns:
             None where none came in time, or none will since it was closed.
         """
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._is_closed or self._is_after(after), timeout_s)
             return self._latest if self._is_after(after) else None
 
     def forget(self, start_s: float, end_s: float) -> None:
         """Let the newest still go if its session time lies in this stretch, both ends included.
 
-        The next one to come is shown as ever; numbers go on rising.
+        One that is put later and lies in it is not shown either, so `end_s` should be no later than
+        now.  Numbers go on rising.
         """
-        with self._changed:
+        with self._lock:
+            self._forgotten.add(start_s, end_s)
             if self._latest is not None and start_s <= self._latest.pts_s <= end_s:
                 self._latest = None
 
     def close(self) -> None:
         """No more will come: wakes all who wait."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
             self._changed.notify_all()
 

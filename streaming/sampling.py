@@ -87,7 +87,7 @@ class AdaptiveRate:
 
 
 class Sampling:
-    """Rate, stillness and scene change of one camera; used by its capture thread alone.
+    """Rate, stillness and scene change of one camera; used by one thread at a time.
 
     Args:
         rate: says when a frame is due.
@@ -108,6 +108,7 @@ class Sampling:
         self._still = still
         self._scene = scene
         self._seen: NDArray[np.uint8] | None = None
+        self._seen_s = -math.inf
         self._kept: NDArray[np.uint8] | None = None
         self._kept_s = -math.inf
 
@@ -125,12 +126,20 @@ class Sampling:
             return self._judged(pts_s, None, None if is_due else "not sampled")
         picture = gray()
         is_new_scene = self._is_new_scene(pts_s, picture)
-        self._seen = picture
+        self._seen, self._seen_s = picture, pts_s
         if is_new_scene:
             return self._judged(pts_s, picture, None)
         if not is_due:
             return "not sampled"
         return self._judged(pts_s, picture, "still" if self._is_still(pts_s, picture) else None)
+
+    def forget(self, start_s: float, end_s: float) -> None:
+        """Let go of the pictures of a stretch, both ends included: the next frame that is due is
+        compared with nothing.  The rate goes on as it was."""
+        if start_s <= self._seen_s <= end_s:
+            self._seen = None
+        if start_s <= self._kept_s <= end_s:
+            self._kept = None
 
     def _judged(
         self, pts_s: float, picture: NDArray[np.uint8] | None, reason: str | None

@@ -316,6 +316,35 @@ def test_what_is_forgotten_is_neither_told_nor_given_out(blocking: Blocking) -> 
     assert alert.stats().dropped == 1 and alert.forgotten == 1
 
 
+HOOK = "https://anna:hunter2@hooks.example/x?token=abc"
+
+
+def test_no_credentials_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(each: AlertEvent) -> None:
+        raise RuntimeError(f"HTTPConnectionPool: {HOOK} refused")
+
+    alert = Alert(CONFIG, "ring", [fails])
+    alert.tell(event(1))
+    alert.close(time.monotonic() + SOON_S)
+    Alert(CONFIG, "bell").fail(OSError(f"{HOOK} is gone"))
+    assert caplog.text.count("https://***@hooks.example/x?token=***") == 2
+    assert "hunter2" not in caplog.text and "abc" not in caplog.text
+
+
+def test_an_event_is_logged_with_all_that_it_rests_on() -> None:
+    """Forgetting any of it, by time or by camera, reaches the entry."""
+    door = event(5)
+    early = replace(door.evidence[0], start_s=2.0, end_s=3.0)
+    entry = judge_room._entry(replace(door, evidence=(*door.evidence, early)))
+    assert (entry.start_s, entry.end_s, entry.camera) == (2.0, 6.0, "door")
+    assert entry.wall_s == 1e9 + 2
+    yard = replace(early, start_s=4.5, camera="yard")
+    entry = judge_room._entry(replace(door, evidence=(*door.evidence, yard)))
+    assert (entry.start_s, entry.camera) == (4.5, "")
+    bare = judge_room._entry(replace(door, evidence=(), wall_s=None))
+    assert (bare.start_s, bare.camera, bare.wall_s) == (5.0, "door", None)
+
+
 def test_closing_waits_for_what_is_told_and_not_for_one_that_blocks(blocking: Blocking) -> None:
     quick = Told(2)
     alerts = Alerts(FakeSession(), keep)
@@ -403,6 +432,18 @@ def test_a_name_that_is_taken_is_refused() -> None:
     alerts.close()
 
 
+def test_alerts_that_are_begun_and_cancelled_leave_nobody_who_listens() -> None:
+    session = FakeSession()
+    session.listeners = [another := object()]
+    alerts = Alerts(session, keep)
+    for _ in range(50):
+        alerts.begin(CONFIG).cancel()
+    last = alerts.begin(CONFIG)
+    assert session.listeners[0] is another and len(session.listeners) == 2
+    assert session.listeners[1]._alert is last
+    alerts.close()
+
+
 def test_what_an_alert_of_before_still_holds_can_be_forgotten() -> None:
     alerts = Alerts(FakeSession(), keep)
     alert = alerts.begin(CONFIG)
@@ -433,6 +474,7 @@ FILM = (
 APPEARS_S, END_S = 10.0, 32.0
 SEEN_S = 14.0  # by then it was found
 FOUND_S = 11.0, 13.0  # steps of two frames; confirmed by two
+LOGGED_S = 10.0, 13.0  # from the beginning of the evidence on
 
 
 def frames(until_s: float = END_S, since_s: float = 0.0) -> list[Frame]:
@@ -485,7 +527,8 @@ def test_a_ring_fires_once_when_it_appears_and_not_before(embedded: Any) -> None
     assert told == [first]
     (entry,) = kept.events
     assert (entry.kind, entry.name, entry.text) == ("alert", "is-there-a-red-ring", RING)
-    assert (entry.start_s, entry.end_s, entry.camera) == (*FOUND_S, "door")
+    assert (entry.start_s, entry.end_s, entry.camera) == (*LOGGED_S, "door")
+    assert entry.wall_s == 1e9 + LOGGED_S[0]
     assert entry.score == first.probability and alert.warning == ""
 
 
@@ -496,7 +539,7 @@ def test_every_mode_that_asks_in_the_templates_form_sees_it(embedded: Any, mode:
     with watching(embedded, mode=mode, **changes) as (one, alerts, kept):
         alerts.begin(CONFIG)
         one.see(frames(SEEN_S))
-    assert [(entry.start_s, entry.end_s) for entry in kept.events] == [FOUND_S]
+    assert [(entry.start_s, entry.end_s) for entry in kept.events] == [LOGGED_S]
 
 
 def test_what_left_the_window_is_not_seen_any_more(embedded: Any) -> None:
@@ -594,7 +637,7 @@ def test_an_event_that_cannot_be_logged_is_told_all_the_same(
     embedded: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(entry: Event) -> Event:
-        raise OSError("no space left")
+        raise OSError(f"no space left {HOOK}")
 
     with streams.session(embedded, window_s=8.0) as one:
         alerts = Alerts(one, full)
@@ -603,6 +646,7 @@ def test_an_event_that_cannot_be_logged_is_told_all_the_same(
         told = alert.poll()
         alerts.close()
     assert told is not None and told.number == 0 and "no space left" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_callback_that_blocks_stops_neither_the_stream_nor_other_alerts(

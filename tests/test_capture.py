@@ -468,6 +468,136 @@ def test_a_full_mailbox_that_holds_back_does_not_hold_up_the_stop() -> None:
     assert not watched.capture.is_alive
 
 
+@pytest.mark.parametrize("place", ["shown", "judged", "converted", "put"])
+def test_what_was_forgotten_while_it_was_on_its_way_gets_nowhere(place: str) -> None:
+    """At each station of the fourth frame of six everything up to now is forgotten."""
+    watched = Watched(frames(6))
+    capture, calls, threads = watched.capture, [0], list[threading.Thread]()
+    handover = capture._handover
+    stations: dict[str, tuple[Any, str]] = {
+        "shown": (watched.newest, "put"),
+        "judged": (handover, "_sampled"),
+        "converted": (handover, "_put"),
+        "put": (watched.mailbox, "put"),
+    }
+    owner, name = stations[place]
+    go_on = getattr(owner, name)
+
+    def forget_first(*given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 4:
+            thread = threading.Thread(target=capture.forget, args=(0.0, 1e9), daemon=True)
+            thread.start()
+            threads.append(thread)
+            if place != "put":  # there it waits for the frame, and takes it out again
+                thread.join(SOON_S)
+        return go_on(*given)
+
+    setattr(owner, name, forget_first)
+    watched.run()
+    threads[0].join(SOON_S)
+    assert not threads[0].is_alive()
+    dropped = watched.mailbox.dropped["forgotten"] + capture.stats().dropped.get("forgotten", 0)
+    assert watched.times() == pytest.approx([0.5, 0.6]) and dropped == 4
+    assert watched.newest.latest is not None and watched.newest.latest.number == 6
+
+
+def test_what_is_forgotten_is_neither_shown_nor_compared_with() -> None:
+    seen: list[Any] = []
+
+    def forget() -> None:
+        seen.extend([sampling._kept, sampling._seen, watched.newest.latest])
+        watched.capture.forget(0.25, 100.0)
+        seen.extend([sampling._kept, sampling._seen, watched.newest.latest])
+
+    watched = Watched([*frames(3), forget, *frames(2, first_s=0.3)], still=0.001, scene=0.9)
+    sampling = watched.capture._handover._sampling
+    watched.capture._handover._gray = lambda raw: np.full(  # type: ignore
+        (90, 160), int(100 * raw.stamp_s), np.uint8
+    )
+    watched.run()
+    assert all(each is not None for each in seen[:3]) and seen[3:] == [None] * 3
+    assert watched.times() == pytest.approx([0.1, 0.2, 0.4, 0.5])  # what was to come came
+    assert sampling._kept is sampling._seen is None, "they outlive the capture"
+
+
+def test_who_makes_room_may_forget_while_a_frame_waits_for_it() -> None:
+    watched = Watched(frames(10))
+    watched.mailbox.policy, watched.mailbox.capacity = "wait", 1
+    watched.capture.start()
+    is_second = watched.newest.wait(1, SOON_S)
+    assert is_second is not None
+    forgetting = threading.Thread(target=watched.capture.forget, args=(0.0, 100.0), daemon=True)
+    forgetting.start()
+    forgetting.join(SOON_S)
+    assert not forgetting.is_alive()
+    frame = watched.mailbox.take(1, SOON_S)[0]
+    assert frame.pts_s > 0.2 and watched.mailbox.dropped["forgotten"] <= 1
+    watched.capture.stop(SOON_S)
+    assert not watched.capture.is_alive
+
+
+def test_one_that_is_halted_ends_by_itself_and_loses_nothing_on_its_way() -> None:
+    watched = Watched(frames(10))
+    is_inside, may_go_on = threading.Event(), threading.Event()
+    put = watched.mailbox.put
+
+    def put_slowly(*given: Any) -> bool:
+        is_inside.set()
+        assert may_go_on.wait(SOON_S)
+        return put(*given)
+
+    watched.mailbox.put = put_slowly  # type: ignore[method-assign]
+    watched.capture.start()
+    assert is_inside.wait(SOON_S)
+    watched.capture.halt()
+    assert not watched.ended.is_set() and not watched.capture.state.is_final
+    may_go_on.set()
+    assert watched.ended.wait(SOON_S) and watched.capture.state is State.ENDED
+    stats = watched.capture.stats()
+    assert stats.seen == stats.kept == watched.mailbox.received == 1
+    watched.capture.stop()
+    assert watched.capture.error is None
+
+
+def test_a_frame_that_is_being_handed_over_arrives_before_the_end_is_told() -> None:
+    watched = Watched(frames(10))
+    is_inside, received = threading.Event(), list[int]()
+    put, on_end = watched.mailbox.put, watched.capture._on_end
+
+    def put_late(*given: Any) -> bool:
+        is_inside.set()
+        assert watched.capture._gate.closed.wait(SOON_S)
+        return put(*given)
+
+    watched.mailbox.put = put_late  # type: ignore[method-assign]
+    watched.capture._on_end = lambda: (received.append(watched.mailbox.received), on_end())[1]
+    watched.capture.start()
+    assert is_inside.wait(SOON_S)
+    watched.capture.stop(0.0)
+    assert received == [1] and watched.ended.is_set()
+
+
+def test_one_that_is_halted_while_ffmpeg_blocks_is_ended_by_stop() -> None:
+    is_blocked, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        is_blocked.set()
+        assert release.wait(SOON_S)
+
+    watched = Watched([*frames(3), block, *frames(5, first_s=1.0)])
+    watched.capture.start()
+    assert is_blocked.wait(SOON_S)
+    watched.capture.halt()
+    assert not watched.ended.is_set()
+    watched.capture.stop(0.05)
+    assert watched.ended.is_set() and watched.capture.state is State.ENDED
+    watched.ended.clear()
+    release.set()
+    watched.capture._thread.join(SOON_S)
+    assert not watched.ended.is_set() and watched.mailbox.received == 3
+
+
 def test_one_blocked_camera_delays_no_other() -> None:
     release = threading.Event()
     frozen = Watched([*frames(1), lambda: release.wait(SOON_S)])

@@ -422,7 +422,12 @@ def test_where_the_history_lies(environment: dict[str, str], path: Path | None) 
 
 def test_tab_completes_commands_at_the_head_of_a_line() -> None:
     complete = chat_lines.completer(lambda: 0)
-    assert [complete("/s", number) for number in range(4)] == ["/status ", "/stats ", "/save ", None]
+    assert [complete("/s", number) for number in range(4)] == [
+        "/status ",
+        "/stats ",
+        "/save ",
+        None,
+    ]
     assert complete("what", 0) is None
     assert chat_lines.completer(lambda: 6)("/s", 0) is None
 

@@ -22,7 +22,7 @@ def times(steps: object) -> list[list[float]]:
 
 
 def test_cameras_fill_their_steps_side_by_side() -> None:
-    filling = Filling(2, patience_s=10.0)
+    filling = Filling(2)
     made = [filling.add(f) for f in frames((0, "a"), (0, "b"), (1, "a"), (1.5, "b"), (2, "a"))]
     assert [times(steps) for steps in made] == [[], [], [[0, 1]], [[0, 1.5]], []]
     assert len(filling) == 1 and filling.newest_s == 2
@@ -30,12 +30,12 @@ def test_cameras_fill_their_steps_side_by_side() -> None:
     assert len(filling) == 0 and filling.flush() == []
 
 
-def test_a_camera_that_has_gone_holds_its_frame_back_no_longer_than_told() -> None:
-    filling = Filling(2, patience_s=4.0)
-    for frame in frames((0, "a"), (1, "b"), (2, "b"), (4, "b")):
-        assert all(frame.camera == "b" for step in filling.add(frame) for frame in step)
-    (late, own) = filling.add(frames((4.5, "b"))[0])
-    assert times([late, own]) == [[0, 0], [4, 4.5]] and count(late) == 1 and count(own) == 2
+def test_a_slow_camera_s_step_comes_before_one_that_begins_later() -> None:
+    filling, made = Filling(2), []
+    for frame in frames((0.0, "fast"), (0.2, "slow"), (0.5, "fast"), (1.0, "fast"), (1.5, "fast")):
+        made += filling.add(frame)
+    assert times(made) == [[0.0, 0.5], [0.2, 0.2], [1.0, 1.5]]
+    assert list(map(count, made)) == [2, 1, 2]
 
 
 @given(
@@ -46,7 +46,7 @@ def test_a_camera_that_has_gone_holds_its_frame_back_no_longer_than_told() -> No
 def test_every_frame_is_in_one_step_of_its_camera_in_order(
     each: int, shown: list[tuple[float, str]], drops: float
 ) -> None:
-    filling, at_s, steps, put = Filling(each, 2.0), 0.0, [], []
+    filling, at_s, steps, put = Filling(each), 0.0, [], []
     for step_s, camera in shown:
         at_s += step_s
         put.append(Frame(at_s, IMAGE, camera))

@@ -27,16 +27,23 @@ from longtake.memory.marks import Gap
 from longtake.memory.rebuild import rebuild
 from longtake.memory.store import Store
 from longtake.memory.survey import survey
+from longtake.memory.verify import verify
 from tests.chunks import MODEL, make_chunk, put, vectors_of
 
 SOON_S = 20.0
 
 
-def put_at(store: Store, start_s: float, camera: str = "", number: int | None = None) -> None:
-    """A chunk that begins there, half a second long."""
+def put_at(
+    store: Store,
+    start_s: float,
+    camera: str = "",
+    number: int | None = None,
+    length_s: float = 0.5,
+) -> None:
+    """A chunk that begins there."""
     made = make_chunk(0)
     name = store.next_number if number is None else number
-    info = ChunkInfo(name, start_s, start_s + 0.5, camera, tokens=made.tokens)
+    info = ChunkInfo(name, start_s, start_s + length_s, camera, tokens=made.tokens)
     store.put(Chunk(info, made.keys, made.values, made.positions), vectors_of(made))
     store.drain()
 
@@ -297,7 +304,7 @@ def test_info_tells_of_outages_and_events(
         store.sync()
     assert cli.main(["memory", "info", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "gaps        1 times offline (0:03-0:04), 1 chunks forgotten (0:06)" in out
+    assert "gaps        once offline (0:03-0:04), 1 chunks forgotten (0:06)" in out
     assert "events      1\n" in out
     assert cli.main(["memory", "info", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["gaps"]
@@ -347,8 +354,108 @@ def test_what_was_lost_is_a_gap_until_it_is_seen_again(
     lost = cut_off(tmp_path, 3, 6)
     with Store.open(tmp_path, **MODEL) as store:
         store.miss_span(3.3, 3.4, "door")  # nothing that was seen
+        store.sync()
         put_at(store, again_s, number=6)
         store.sync()
     left = [offline(3.3, 3.4)] if is_closed else [lost, offline(3.3, 3.4)]
     with Store.open(tmp_path, **MODEL) as store:
         assert store.gaps() == left
+
+
+def test_what_was_lost_and_is_seen_again_under_the_same_numbers_is_no_gap(tmp_path: Path) -> None:
+    cut_off(tmp_path, 3, 6)
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, *range(store.next_number, 6))
+        store.sync()
+        assert len(store) == 6 and store.gaps() == []
+
+
+def test_what_came_under_lost_numbers_is_in_a_catalog_made_again(tmp_path: Path) -> None:
+    """Nobody took those chunks out: their numbers are free."""
+    lost = cut_off(tmp_path, 3, 6)
+    with Store.open(tmp_path, **MODEL) as store:
+        for at_s in (7.0, 8.0, 9.0):  # later, so the gap stays
+            put_at(store, at_s)
+        store.sync()
+        assert store.next_number == 6 and store.gaps() == [lost]
+    assert rebuild(tmp_path).chunks == 6
+    with Store.open(tmp_path, **MODEL) as store:
+        assert [info.number for info in store.infos()] == list(range(6))
+        assert store.gaps() == [lost] and store.read(5).info.start_s == 9.0
+
+
+# ------------------------------------------------------------------ several cameras
+
+
+def dropped(store: Store, start_s: float, end_s: float) -> Gap:
+    """A chunk that came and was not taken."""
+    number = store.next_number
+    missing = marks.Missing(number, number, start_s, end_s, 1, "dropped")
+    store._writer.run(lambda: store._folder.catalog.miss(missing))
+    store.sync()
+    return missing.gap
+
+
+@pytest.mark.parametrize(("start_s", "length_s"), [(1.8, 1.0), (2.0, 0.5), (1.0, 5.0)])
+def test_another_cameras_chunk_that_began_before_closes_no_gap(
+    tmp_path: Path, start_s: float, length_s: float
+) -> None:
+    """Chunks end in order, their starts may cross."""
+    with Store.open(tmp_path, **MODEL) as store:
+        put_at(store, 0.0, "door")
+        store.sync()
+        gap = dropped(store, 2.0, 2.5)
+        put_at(store, start_s, "yard", length_s=length_s)
+        store.sync()
+        assert store.gaps() == [gap]
+
+
+@pytest.mark.parametrize(("start_s", "length_s"), [(1.8, 1.0), (2.0, 0.5), (1.0, 5.0)])
+def test_what_comes_first_after_an_opening_may_be_seen_again(
+    tmp_path: Path, start_s: float, length_s: float
+) -> None:
+    with Store.open(tmp_path, **MODEL) as store:
+        put_at(store, 0.0, "door")
+        dropped(store, 2.0, 2.5)
+    with Store.open(tmp_path, **MODEL) as store:
+        put_at(store, start_s, "door", length_s=length_s)
+        store.sync()
+        assert store.gaps() == []
+
+
+def crossing(store: Store) -> None:
+    """Chunks of two cameras in the order of their ends."""
+    put_at(store, 1.0, "door", length_s=0.5)
+    put_at(store, 0.0, "yard", length_s=2.0)
+    put_at(store, 2.0, "door")
+    store.sync()
+
+
+def test_a_gap_is_as_long_as_all_its_chunks(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "forgotten", **MODEL) as store:
+        crossing(store)
+        store.forget(1.2, 1.4)
+        assert store.gaps() == [Gap(0.0, 2.0, 2, "forgotten")]
+    with Store.open(tmp_path / "lost", **MODEL) as store:
+        crossing(store)
+    os.truncate(tmp_path / "lost" / "segments" / "000000.kvseg", 600)
+    with Store.open(tmp_path / "lost", **MODEL) as store:
+        assert store.gaps() == [Gap(0.0, 2.5, 3, "lost")]
+        crossing(store)
+        assert len(store) == 3 and store.gaps() == []
+
+
+def test_chunks_whose_times_cross_are_carried_as_any(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "m", **MODEL) as store:
+        crossing(store)
+        store.album.add_caption(0.0, 0.5, "a yard", "yard")
+        export(store, tmp_path / "all")
+        infos = store.infos()
+    import_memory(tmp_path / "all", tmp_path / "new")
+    assert rebuild(tmp_path / "new").chunks == 3
+    assert verify(tmp_path / "new").damaged == []
+    with Store.open(tmp_path / "new", **MODEL) as store:
+        assert store.infos() == infos
+        assert [said.text for said in store.album.captions(0.0, 9.0)] == ["a yard"]
+        put_at(store, 2.1, "yard")
+        assert len(store) == 4

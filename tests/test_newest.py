@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from longtake.streaming.newest import Newest, Still
+from longtake.streaming.newest import MOST_STRETCHES, Forgotten, Newest, Still
 
 WAIT_S = 10.0  # a deadline for what should happen at once; never slept
 
@@ -148,7 +150,7 @@ def test_closing_wakes_everybody_and_nothing_comes_after_it() -> None:
 def test_what_is_forgotten_is_shown_no_more_and_what_follows_is() -> None:
     newest = Newest()
     newest.put(still(5))  # at 0.5 s
-    newest.forget(0.6, 9.0)
+    newest.forget(0.51, 0.59)
     assert newest.latest is not None
     newest.forget(0.0, 0.5)
     assert newest.latest is None and newest.wait(0, 0) is None
@@ -156,6 +158,40 @@ def test_what_is_forgotten_is_shown_no_more_and_what_follows_is() -> None:
         newest.put(still(5))
     newest.put(still(6))
     assert newest.wait(5, 0) is newest.latest is not None
+
+
+def test_what_was_forgotten_while_it_was_on_its_way_is_not_shown() -> None:
+    newest = Newest()
+    newest.put(still(4))  # at 0.4 s
+    newest.forget(0.45, 0.6)
+    newest.put(still(5))
+    assert newest.latest is not None and newest.latest.number == 4
+    assert newest.wait(4, 0) is None
+    newest.put(still(7))
+    assert newest.wait(4, 0) is newest.latest and newest.latest.number == 7
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=30))
+def test_nothing_forgotten_gets_through_and_what_is_remembered_is_bounded(
+    stretches: list[tuple[int, int]],
+) -> None:
+    forgotten = Forgotten()
+    for start_s, long_s in stretches:
+        forgotten.add(start_s, start_s + long_s)
+    assert len(forgotten._stretches) <= MOST_STRETCHES
+    is_bounded = len({start_s for start_s, _ in stretches}) > MOST_STRETCHES
+    for tenth_s in range(0, 700, 5):
+        is_meant = any(start <= tenth_s / 10 <= start + long for start, long in stretches)
+        is_taken = forgotten.takes(tenth_s / 10)
+        assert is_taken or not is_meant
+        assert is_meant or not is_taken or is_bounded
+    assert not forgotten._stretches
+
+
+def test_a_stretch_that_ends_before_it_begins_forgets_nothing() -> None:
+    forgotten = Forgotten()
+    forgotten.add(5.0, 4.0)
+    assert not any(forgotten.takes(s) for s in (3.9, 4.0, 4.5, 5.0, 5.1))
 
 
 def test_numbers_that_do_not_rise_are_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -168,6 +170,26 @@ def test_flicker_keeps_no_more_than_five_frames_a_tick(
             kept.append(now_s)
     length_s = kept[-1] - kept[0] if kept else 0.0
     assert len(kept) <= 1 + length_s * (5 * fps + fps) + 1
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_what_is_forgotten_is_compared_with_no_more(is_seen: bool) -> None:
+    sampling = Sampling(FixedRate(1.0), still=0.1, scene=0.3)
+    for s, value in ((0.0, 100), (0.5, 101)):
+        sampling.reason_to_drop(s, lambda value=value: gray(value))
+    pictures = [weakref.ref(each) for each in (sampling._kept, sampling._seen)]
+    sampling.forget(0.1, 0.4)
+    sampling.forget(0.6, 9.0)
+    assert all(picture() is not None for picture in pictures)
+    sampling.forget(*((0.5, 0.6) if is_seen else (-1.0, 0.0)))
+    gc.collect()
+    assert [picture() is None for picture in pictures] == [not is_seen, is_seen]
+    scene = sampling.reason_to_drop(0.7, lambda: gray(220))
+    assert scene == ("not sampled" if is_seen else None)
+    fresh = Sampling(FixedRate(1.0), still=0.1)
+    fresh.reason_to_drop(0.0, lambda: gray(100))
+    fresh.forget(0.0, 0.0)
+    assert fresh.reason_to_drop(1.0, lambda: gray(100)) is None
 
 
 def test_differences_are_shares_of_the_whole_range() -> None:

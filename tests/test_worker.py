@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -147,6 +149,47 @@ def test_without_frames_an_answer_has_all_the_time_and_owes_nothing_later(stage:
     _wait(again)
     assert stage.did[51] == "b"  # at once, though the first one took 50 s
     assert stage.did[52] == "f"
+
+
+def test_what_was_spoken_while_no_frame_waited_is_owed_to_none(stage: Stage) -> None:
+    talk, frames = Talk(stage, "a", 200), Frames(stage, "f", 0)
+    gate, go_on = threading.Event(), threading.Event()
+    step = talk.step
+
+    def pausing() -> bool:
+        if talk._left == 100:  # 100 s of nothing but words
+            gate.set()
+            go_on.wait(LONG_S)
+        return step()
+
+    talk.step = pausing  # type: ignore[method-assign]
+    stage.worker.join(frames)
+    stage.worker.speak(talk)
+    gate.wait(LONG_S)
+    frames.count = 500
+    go_on.set()
+    _wait(talk)
+    spoken = stage.did[stage.did.index("f") : stage.did.index("a ends")]
+    assert spoken.count("f") / len(spoken) == pytest.approx(INGEST_SHARE, abs=0.03)
+
+
+def test_what_was_done_is_let_go(stage: Stage) -> None:
+    class Heavy:
+        """Something that a job holds."""
+
+    heavy = Heavy()
+    is_alive = weakref.ref(heavy)
+
+    def use(it: Heavy) -> None:
+        assert it is not None
+
+    stage.worker.run(partial(use, heavy), heavy)
+    del heavy
+    for _ in range(1000):
+        if is_alive() is None:
+            break
+        threading.Event().wait(0.01)  # the worker goes to sleep
+    assert is_alive() is None
 
 
 def test_answers_take_turns_and_a_bounded_number_is_on_its_way(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from types import TracebackType
 from longtake.alerts.alert_config import AlertConfig
 from longtake.alerts.dispatch import CAPACITY, Dispatch, Receiver
 from longtake.alerts.event import AlertEvent
+from longtake.streaming.errors import redact
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class Alert:
     ) -> None:
         self.config, self.name, self._capacity = config, name, capacity
         self._dispatch = Dispatch(name, receivers, capacity)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
+        self._changed = threading.Condition(self._lock)
         self._events: deque[AlertEvent] = deque()
         self._is_over = False
         self._error: BaseException | None = None
@@ -79,7 +81,7 @@ class Alert:
         return self._error
 
     def stats(self) -> AlertStats:
-        with self._changed:
+        with self._lock:
             return AlertStats(
                 judged=self._judged,
                 fired=self._fired,
@@ -110,7 +112,7 @@ class Alert:
 
         Raises what ended the alert, once nothing is left.
         """
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._events or self._is_over, wait_s)
             if self._events:
                 return self._events.popleft()
@@ -143,12 +145,12 @@ class Alert:
 
     def note(self, probability: float) -> None:
         """It was judged."""
-        with self._changed:
+        with self._lock:
             self._judged, self._last_probability = self._judged + 1, probability
 
     def tell(self, event: AlertEvent) -> None:
         """Its condition came true."""
-        with self._changed:
+        with self._lock:
             if self._is_over:
                 return
             self._fired += 1
@@ -166,7 +168,7 @@ class Alert:
 
     def forget(self, start_s: float, end_s: float) -> None:
         """Events that tell of a span and wait are not given out, and judging begins anew."""
-        with self._changed:
+        with self._lock:
             self._forgotten += 1
             kept = [event for event in self._events if not event.touches(start_s, end_s)]
             self._events = deque(kept)
@@ -180,7 +182,7 @@ class Alert:
     def fail(self, error: BaseException) -> None:
         """It cannot be judged, or frames could not be taken in."""
         if not self._is_over:
-            said = f"{type(error).__name__}: {error}"
+            said = redact(f"{type(error).__name__}: {error}")
             _log.error("alert %s has ended, nothing is watched for any more: %s", self.name, said)
         self._end(error)
         self._dispatch.finish()
@@ -201,7 +203,7 @@ class Alert:
             self._dispatch.drop_all()
 
     def _end(self, error: BaseException | None) -> None:
-        with self._changed:
+        with self._lock:
             if not self._is_over:
                 self._is_over, self._error = True, error
                 self._changed.notify_all()

@@ -55,6 +55,7 @@ class Alerts:
             if self._is_closed:
                 raise RuntimeError("this take is closed")
             self._alerts = [alert for alert in self._alerts if not alert.is_settled]
+            self._leave_out_judges()
             if len(self._alerts) >= MOST_ALERTS:
                 raise ValueError(
                     f"{MOST_ALERTS} alerts are on already, or still being told: cancel one first"
@@ -97,6 +98,14 @@ class Alerts:
     def _all(self) -> list[Alert]:
         with self._lock:
             return list(self._alerts)
+
+    def _leave_out_judges(self) -> None:
+        """Those of alerts that are over; each would go with the next chunk, should one come."""
+        self._session.listeners = [
+            each
+            for each in self._session.listeners
+            if not (isinstance(each, Judge) and each.is_over)
+        ]
 
     def _free_name(self, config: AlertConfig) -> str:
         """The given one; one that is made from the condition gets a number where it is taken."""

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from longtake.alerts.event import AlertEvent
+from longtake.streaming.errors import redact
 
 CAPACITY = 64  # events that may wait
 
@@ -30,7 +31,8 @@ class Dispatch:
 
     def __init__(self, name: str, receivers: Sequence[Receiver], capacity: int = CAPACITY) -> None:
         self._name, self._receivers, self._capacity = name, tuple(receivers), capacity
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[AlertEvent] = deque()
         self._is_busy = self._is_over = False
         self._thread: threading.Thread | None = None
@@ -42,7 +44,7 @@ class Dispatch:
         """Tell all receivers, in their order; returns at once."""
         if not self._receivers:
             return
-        with self._changed:
+        with self._lock:
             if self._is_over:
                 self.dropped += 1
                 return
@@ -59,7 +61,7 @@ class Dispatch:
 
     def forget(self, start_s: float, end_s: float) -> None:
         """Events that tell of a span and still wait are let go."""
-        with self._changed:
+        with self._lock:
             kept = [event for event in self._waiting if not event.touches(start_s, end_s)]
             self.dropped += len(self._waiting) - len(kept)
             self._waiting = deque(kept)
@@ -67,13 +69,13 @@ class Dispatch:
 
     def finish(self) -> None:
         """No more will come: the thread ends behind what waits."""
-        with self._changed:
+        with self._lock:
             self._is_over = True
             self._changed.notify_all()
 
     def drop_all(self) -> None:
         """Nothing more is told; what a receiver has already is its own."""
-        with self._changed:
+        with self._lock:
             self._is_over = True
             self.dropped += len(self._waiting)
             self._waiting.clear()
@@ -82,7 +84,7 @@ class Dispatch:
     @property
     def is_idle(self) -> bool:
         """Nothing waits, and no receiver is at work."""
-        with self._changed:
+        with self._lock:
             return not self._waiting and not self._is_busy
 
     def drain(self, until_s: float) -> bool:
@@ -95,7 +97,7 @@ class Dispatch:
         """
         if threading.current_thread() is self._thread:
             return False
-        with self._changed:
+        with self._lock:
             return self._changed.wait_for(
                 lambda: not self._waiting and not self._is_busy,
                 max(0.0, until_s - time.monotonic()),
@@ -104,14 +106,14 @@ class Dispatch:
     def _work(self) -> None:
         while (event := self._next()) is not None:
             took = [self._tell(receiver, event) for receiver in self._receivers]
-            with self._changed:
+            with self._lock:
                 self._is_busy = False
                 self.delivered += all(took)
                 self.failed += not all(took)
                 self._changed.notify_all()
 
     def _next(self) -> AlertEvent | None:
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._waiting or self._is_over)
             if not self._waiting:
                 return None
@@ -123,7 +125,7 @@ class Dispatch:
             receiver(event)
         except BaseException as error:  # whatever it is, it must not end the thread
             named = getattr(receiver, "__name__", type(receiver).__name__)
-            said = f"{type(error).__name__}: {error}"
+            said = redact(f"{type(error).__name__}: {error}")
             _log.warning(
                 "alert %s: %s failed on event %d: %s", self._name, named, event.number, said
             )

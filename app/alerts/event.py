@@ -24,10 +24,14 @@ class AlertEvent:
     camera: str = ""  # that the best evidence was seen by
     evidence: tuple[Moment, ...] = ()  # of the confirming judgement, best first
 
+    @property
+    def begin_s(self) -> float:
+        """Of the earliest that it tells of, evidence included."""
+        return min([self.at_s, *(moment.start_s for moment in self.evidence)])
+
     def touches(self, start_s: float, end_s: float) -> bool:
         """Whether it tells of something within a span."""
-        begin_s = min([self.at_s, *(moment.start_s for moment in self.evidence)])
-        return begin_s <= end_s and start_s <= self.fired_s
+        return self.begin_s <= end_s and start_s <= self.fired_s
 
     def as_json(self) -> dict[str, Any]:
         """Of schema ``longtake.event/1``; pictures are left out."""

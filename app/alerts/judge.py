@@ -26,6 +26,7 @@ from longtake.memory.events import Event
 from longtake.models.base import Adapter
 from longtake.models.decode import Decoding
 from longtake.scope import Scope, When
+from longtake.streaming.errors import redact
 
 if TYPE_CHECKING:
     from longtake.session import Session
@@ -64,9 +65,14 @@ class Judge:
         self._moment = -1  # how many spans of `every_s` behind the first one the newest was
         session.listeners = [*session.listeners, self]
 
+    @property
+    def is_over(self) -> bool:
+        """Its alert wants nothing any more."""
+        return self._alert.is_over
+
     def __call__(self, info: ChunkInfo) -> None:
         session, alert = self._session, self._alert
-        if alert.is_over:
+        if self.is_over:
             session.listeners = [each for each in session.listeners if each is not self]
             return
         try:
@@ -133,20 +139,10 @@ class Judge:
 
     def _logged(self, event: AlertEvent) -> AlertEvent:
         """With its number; 0 where the memory cannot take it: it is told all the same."""
-        entry = Event(
-            start_s=event.at_s,
-            end_s=event.fired_s,
-            kind=KIND,
-            name=event.name,
-            text=event.condition,
-            camera=event.camera,
-            wall_s=event.wall_s,
-            score=event.probability,
-        )
         try:
-            return replace(event, number=self._keep(entry).number)
+            return replace(event, number=self._keep(_entry(event)).number)
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
+            said = redact(f"{type(error).__name__}: {error}")
             _log.warning("alert %s: an event could not be logged: %s", event.name, said)
             return event
 
@@ -167,6 +163,21 @@ class Judge:
             except StopIteration as stop:
                 told: Answer = stop.value
                 return told
+
+
+def _entry(event: AlertEvent) -> Event:
+    """As the log has it, evidence included: it goes when any of that is forgotten."""
+    cameras = {moment.camera for moment in event.evidence} or {event.camera}
+    return Event(
+        start_s=event.begin_s,
+        end_s=event.fired_s,
+        kind=KIND,
+        name=event.name,
+        text=event.condition,
+        camera=cameras.pop() if len(cameras) == 1 else "",
+        wall_s=None if event.wall_s is None else event.wall_s + event.begin_s - event.at_s,
+        score=event.probability,
+    )
 
 
 def _in_window(infos: Sequence[ChunkInfo]) -> When:

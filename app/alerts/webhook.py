@@ -1,7 +1,7 @@
 """Tell of an alert by HTTP: one signed POST, tried again while that may help.
 
-    X-Longtake-Event      name-number, percent-encoded: the same at every try, so that who receives
-                          it twice can tell
+    X-Longtake-Event      name-number-run, percent-encoded: the same at every try and another for
+                          any other event, so that who receives it twice can tell
     X-Longtake-Timestamp  seconds since 1970, of this try
     X-Longtake-Signature  sha256=HMAC-SHA256(secret, timestamp + "." + body), if there is a secret
 
@@ -19,19 +19,24 @@ import http.client
 import json
 import math
 import random
+import secrets
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from longtake.alerts.action import ActionFailed, HasJson, check_seconds
 
 _LONGEST_WAIT_S = 30.0  # between two tries
 _LONGEST_RETRY_AFTER_S = 60.0  # that a server may ask for
+_LEAST_S = 0.001  # of a wait for a connection; 0 would be none at all
+_HOST_RULE = "between its dots there must be 1 to 63 letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Webhook:
     Args:
         url: http or https; a login in it goes into the Authorization header.
         secret: signs what is sent; None: nothing is signed.
-        timeout_s: a try takes at most so long, the name's look-up not counted.
+        timeout_s: a try takes at most so long, whatever number of addresses its name has; the
+            name's look-up is not counted.
         tries: in all.
         stop: set by whoever wants it to give up; waits end at once, a try within `timeout_s`.
         first_wait_s: before the second try, about; twice as long before each one after.
@@ -76,8 +82,10 @@ class Webhook:
             raise ValueError(f"tries={tries}: needs at least one")
         if secret is not None and not secret:
             raise ValueError("secret='': an empty one proves nothing; leave it out, or set one")
+        self._run = secrets.token_hex(4)  # numbers begin anew with every memory
         self._timeout_s, self._tries, self._first_wait_s = timeout_s, tries, first_wait_s
         self._stop = stop or threading.Event()
+        self._safe = ssl.create_default_context() if self._url.scheme == "https" else None
 
     def __repr__(self) -> str:
         return f"Webhook({self.shown}, {'signed' if self._secret else 'not signed'})"
@@ -98,7 +106,7 @@ class Webhook:
         for tried in range(1, self._tries + 1):
             if self._stop.is_set():
                 raise ActionFailed(f"{self.shown}: stopped before event {key} was delivered")
-            reply = self._post(body, key)
+            reply = self._post(body, f"{key}-{self._run}")
             if not reply.reason:
                 return
             if not reply.may_try_again or tried == self._tries:
@@ -115,32 +123,49 @@ class Webhook:
         return longest_s * random.uniform(0.5, 1.0)
 
     def _post(self, body: bytes, key: str) -> _Reply:
-        connection = self._connection()
         is_late = threading.Event()
-        with closing(connection):
-            watch = threading.Timer(self._timeout_s, _cut, (connection, is_late))
-            watch.name, watch.daemon = "longtake-webhook", True
-            watch.start()
-            try:
-                connection.connect()  # to each address of the name, with a time of its own
-                if is_late.is_set():
+        try:
+            with closing(self._connection()) as connection:
+                return self._ask(connection, is_late, body, key)
+        except ssl.SSLCertVerificationError as error:
+            return _Reply(f"its certificate is refused ({error.verify_message})")
+        except (OSError, http.client.HTTPException) as error:
+            return _Reply(self._why(error, is_late.is_set()), may_try_again=True)
+        except UnicodeError:
+            return _Reply(f"its host's name cannot be looked up; {_HOST_RULE}")
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        is_late: threading.Event,
+        body: bytes,
+        key: str,
+    ) -> _Reply:
+        """One try, from its name's addresses to the first line of the answer."""
+        found = socket.getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
+        until_s = time.monotonic() + self._timeout_s
+        watch = threading.Timer(self._timeout_s, _cut, (connection, is_late))
+        watch.name, watch.daemon = "longtake-webhook", True
+        watch.start()
+        try:
+            connection.sock = _reach([(family, place) for family, *_, place in found], until_s)
+            if self._safe is not None:
+                _encrypt(connection, self._safe)
+            if is_late.is_set():
+                raise TimeoutError
+            connection.request("POST", self._path, body, self._headers(body, key))
+            with connection.getresponse() as answer:
+                if is_late.is_set():  # cut headers look like whole ones
                     raise TimeoutError
-                connection.request("POST", self._path, body, self._headers(body, key))
-                with connection.getresponse() as answer:
-                    if is_late.is_set():  # cut headers look like whole ones
-                        raise TimeoutError
-                    return _judged(answer.status, answer.headers.get("Retry-After"))
-            except ssl.SSLCertVerificationError as error:
-                return _Reply(f"its certificate is refused ({error.verify_message})")
-            except (OSError, http.client.HTTPException) as error:
-                return _Reply(self._why(error, is_late.is_set()), may_try_again=True)
-            finally:
-                watch.cancel()
+                return _judged(answer.status, answer.headers.get("Retry-After"))
+        finally:
+            watch.cancel()
 
     def _connection(self) -> http.client.HTTPConnection:
-        is_safe = self._url.scheme == "https"
-        kind = http.client.HTTPSConnection if is_safe else http.client.HTTPConnection
-        return kind(self._url.hostname or "", self._url.port, timeout=self._timeout_s)
+        host, port = self._url.hostname or "", self._url.port
+        if self._safe is None:
+            return http.client.HTTPConnection(host, port)
+        return http.client.HTTPSConnection(host, port, context=self._safe)
 
     def _why(self, error: Exception, is_late: bool) -> str:
         """In words of our own: what a library says may hold the address."""
@@ -195,6 +220,10 @@ def _checked(url: str) -> SplitResult:
             f"webhook {_shown(parts)}: letters beyond ASCII and blanks are to be percent-encoded, "
             "as in %20"
         )
+    try:
+        parts.hostname.encode("idna")  # as a look-up of it will
+    except UnicodeError:
+        raise ValueError(f"webhook {_shown(parts)}: no name of a host; {_HOST_RULE}") from None
     return parts
 
 
@@ -202,6 +231,40 @@ def _shown(url: SplitResult) -> str:
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     port = "" if url.port is None else f":{url.port}"
     return f"{url.scheme}://{host}{port}{'/***' if url.path.strip('/') or url.query else ''}"
+
+
+def _reach(places: Sequence[tuple[int, Any]], until_s: float) -> socket.socket:
+    """Connect to the first address that answers; each has an even share of what time is left.
+
+    Args:
+        places: family and address, at least one.
+        until_s: on the monotonic clock.
+
+    Raises:
+        OSError: of the last one.
+    """
+    for left, (family, place) in zip(range(len(places), 0, -1), places, strict=True):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(max(_LEAST_S, (until_s - time.monotonic()) / left))
+            sock.connect(place)
+            sock.settimeout(max(_LEAST_S, until_s - time.monotonic()))
+            return sock
+        except OSError:
+            sock.close()
+            if left == 1:
+                raise
+    raise OSError("no address")
+
+
+def _encrypt(connection: http.client.HTTPConnection, context: ssl.SSLContext) -> None:
+    """Shake hands over what is connected; in the connection already, so that it can be cut."""
+    raw: socket.socket = connection.sock
+    wrapped = context.wrap_socket(
+        raw, server_hostname=connection.host, do_handshake_on_connect=False
+    )
+    connection.sock = wrapped
+    wrapped.do_handshake()
 
 
 def _cut(connection: http.client.HTTPConnection, is_late: threading.Event) -> None:

@@ -147,7 +147,7 @@ def ask(
             names=tuple(camera or ()),
             start_s=flags.seconds("--from", start),
             stop_s=flags.seconds("--to", stop),
-            for_s=flags.seconds("--for", for_s),
+            for_s=live_flags.for_s(for_s),
             between_s=flags.between(between),
             at_s=flags.seconds("--at", at),
             evidence_dir=evidence_dir,

@@ -5,12 +5,14 @@ Values are words here; which of them make sense is known to `CaptureConfig`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longtake.cli.flags import number, whole
+from longtake.cli.common import config_file
+from longtake.cli.flags import number, settings, whole
 
 if TYPE_CHECKING:
     from longtake.streaming.capture_config import CaptureConfig
@@ -116,6 +118,30 @@ def capture_config(
         "allow": base.allow | {"lavfi"} if allow_lavfi else None,
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def set_capture() -> CaptureConfig:
+    """What the configuration file and its variables say of cameras.
+
+    Settling all settings needs torch; where nothing is said of cameras that is spared.
+
+    Raises:
+        ConfigError: if the file or a variable cannot be used.
+    """
+    from dataclasses import fields
+
+    from longtake.config import TABLES, default_file, variable
+    from longtake.config_file import read_entries
+    from longtake.streaming.capture_config import CaptureConfig
+
+    named = config_file()
+    file = default_file(os.environ) if named is None else named
+    entries = [] if file is None else read_entries(file, TABLES, is_named=named is not None)
+    variables = [variable(f"capture.{each.name}") for each in fields(CaptureConfig)]
+    is_in_file = any(place[0] == "capture" for place, *_ in entries)
+    if is_in_file or any(os.environ.get(name) for name in variables):
+        return settings({}).take.capture
+    return CaptureConfig()
 
 
 def av_options(texts: Sequence[str] | None) -> dict[str, str]:

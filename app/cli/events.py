@@ -6,13 +6,18 @@ When something fires, and when it is time to end, is not known here.
 from __future__ import annotations
 
 import json
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
+from longtake.alerts.action import ActionFailed
 from longtake.alerts.event import AlertEvent
 from longtake.cli.names import as_text, shown
 from longtake.cli.show import write_pictures
@@ -20,14 +25,19 @@ from longtake.ui.view import clock, span
 
 Form = Literal["text", "json", "jsonl"]
 
+GIVE_UP_S = 0.5  # for an action that is stopped to end by itself: a program is killed by then
 MOST_EVENTS = 10_000  # that the one object at the end holds, the newest
 
 
 class First:
-    """With ``--once`` the first event that anybody asks about passes, and no other."""
+    """With ``--once`` the first event that anybody asks about passes, and no other.
 
-    def __init__(self, once: bool) -> None:
-        self._once, self._lock = once, threading.Lock()
+    Args:
+        on_enough: called when it has passed, on the thread that asked.
+    """
+
+    def __init__(self, once: bool, on_enough: Callable[[], None] = lambda: None) -> None:
+        self._once, self._on_enough, self._lock = once, on_enough, threading.Lock()
         self._first: AlertEvent | None = None
 
     @property
@@ -36,21 +46,88 @@ class First:
 
     def passes(self, event: AlertEvent) -> bool:
         with self._lock:
-            if self._first is None:
+            is_new = self._first is None
+            if is_new:
                 self._first = event
-            return not self._once or event is self._first
+            passes = not self._once or event is self._first
+        if is_new and self._once:
+            self._on_enough()
+        return passes
+
+
+class Action(Protocol):
+    """Such as `Webhook` and `Command`."""
+
+    def __call__(self, event: AlertEvent) -> object: ...
+
+    def stop(self) -> None:
+        """Give up what is under way, and all that comes."""
+        ...
 
 
 class Told:
-    """An action that is done for the events that pass.  Its name stands in the log."""
+    """An action that is done for the events that pass.  Its name stands in the log.
 
-    def __init__(self, action: Callable[[AlertEvent], object], first: First) -> None:
+    Each is done on a thread of its own, which nobody waits for once it is stopped: it may hang in
+    a connection.
+    """
+
+    def __init__(self, action: Action, first: First) -> None:
         self._action, self._first = action, first
         self.__name__ = repr(action)
+        self._lock = threading.Lock()
+        self._running: dict[Future[None], threading.Thread] = {}
 
     def __call__(self, event: AlertEvent) -> None:
-        if self._first.passes(event):
+        """Raises whatever the action raises, and ActionFailed if it was stopped."""
+        if not self._first.passes(event):
+            return
+        done: Future[None] = Future()
+        thread = threading.Thread(
+            target=self._do, args=(event, done), name="longtake-tell", daemon=True
+        )
+        with self._lock:
+            self._running[done] = thread
+        thread.start()
+        done.result()
+
+    def let_go(self) -> None:
+        """Nobody waits any longer for what is under way."""
+        with self._lock:
+            running = list(self._running)
+        for done in running:
+            with suppress(InvalidStateError):  # it has just ended
+                done.set_exception(ActionFailed("given up"))
+
+    def stop(self) -> None:
+        """Give up what is under way, and all that comes; returns within `GIVE_UP_S`."""
+        self._action.stop()
+        with self._lock:
+            threads = list(self._running.values())
+        until_s = time.monotonic() + GIVE_UP_S
+        for thread in threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        self.let_go()
+
+    def _do(self, event: AlertEvent, done: Future[None]) -> None:
+        try:
             self._action(event)
+        except BaseException as error:  # raised to whoever waits
+            with suppress(InvalidStateError):
+                done.set_exception(_at_the_command_line(error))
+        else:
+            with suppress(InvalidStateError):
+                done.set_result(None)
+        finally:
+            with self._lock:
+                self._running.pop(done, None)
+
+
+def _at_the_command_line(error: BaseException) -> BaseException:
+    """Without advice that is for programs alone."""
+    if not isinstance(error, ActionFailed):
+        return error
+    return ActionFailed(re.sub(r"; raise timeout_s to [^;]*", "", str(error)))
 
 
 @dataclass

@@ -12,6 +12,11 @@ def as_text(name: str | os.PathLike[str]) -> str:
     return printable(os.fspath(name))
 
 
+def times(count: int, what: str) -> str:
+    """``1 event``, ``2 events``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def shown(name: str | os.PathLike[str]) -> str:
     """For a terminal, on one line: what cannot be printed is escaped."""
     text = as_text(name)

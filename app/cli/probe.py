@@ -42,6 +42,10 @@ def probe(
     from longtake.cli import run_probe
 
     capture = capture_flags.capture_config(
-        live=live, preset=preset, av_opt=av_opt, allow_lavfi=allow_lavfi
+        base=capture_flags.set_capture(),
+        live=live,
+        preset=preset,
+        av_opt=av_opt,
+        allow_lavfi=allow_lavfi,
     )
     run_probe.run(source, capture, seconds, as_json)

@@ -29,7 +29,10 @@ from longtake.cli import (
 )
 from longtake.cli.common import begin, shared
 from longtake.cli.endings import INTERRUPTED, USAGE, exit_code
+from longtake.cli.signals import Told, in_order
 from longtake.wording import one_line
+
+_KEPT = "what was seen is kept where --memory names a folder"
 
 app = typer.Typer(
     name="longtake",
@@ -75,8 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stderr = sys.stderr or open(os.devnull, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal can show every character
         sys.stdout.reconfigure(errors="backslashreplace")
+    told = Told()
     try:
-        code = _run(arguments)
+        with in_order() as told:
+            code = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -89,8 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
         if common.debug:
             raise
         return _end(one_line(error), exit_code(error))
+    if told.signal is not None:
+        return _end(f"ended by {told.signal.name}; {_KEPT}", told.exit_code)
     if code == INTERRUPTED:
-        _end("interrupted; what was seen is kept where --memory names a folder", code)
+        _end(f"interrupted; {_KEPT}", code)
     return code
 
 

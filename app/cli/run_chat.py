@@ -22,6 +22,7 @@ from longtake.cli.endings import INTERRUPTED
 from longtake.cli.groups import Watched
 from longtake.cli.live_line import Changes
 from longtake.cli.show import Told, answer_json, print_times
+from longtake.cli.signals import Terminated
 from longtake.cli.sources import Sources
 from longtake.cli.watching import LEAST_S, opened, watch_all
 from longtake.live_watch import LiveWatch
@@ -111,6 +112,8 @@ def _converse(chat: Chat, lines: Lines) -> int:
             if is_stopped and was_interrupted and not lines.is_terminal:
                 return INTERRUPTED
             was_interrupted = is_stopped and not lines.is_terminal
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             if was_interrupted or not lines.is_terminal:
                 return INTERRUPTED
@@ -170,6 +173,8 @@ def _streamed(chat: Chat, question: str) -> tuple[Answer, bool]:
             for piece in asking:
                 _show(chat, piece)
                 shown += piece
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             asking.cancel()
             is_stopped = True

@@ -166,6 +166,7 @@ def _described(seen: Survey) -> dict[str, Any]:
         "kept": [{"start_s": one.start_s, "end_s": one.end_s} for one in seen.kept],
         "codecs": _codecs(seen),
         "thumbnails": seen.thumbnails,
+        "events": seen.events,
         "changed_wall_s": seen.changed_wall_s,
         "bytes": {**seen.nbytes, "total": seen.total_nbytes},
         "sources": _sources(seen),
@@ -248,7 +249,8 @@ def _gaps_text(gaps: Sequence[Gap]) -> str:
     for reason in dict.fromkeys(gap.reason for gap in gaps):
         those = [gap for gap in gaps if gap.reason == reason]
         if reason in UNSEEN:
-            texts.append(f"{len(those)} times {shown(reason)} ({_spans_text(those)})")
+            often = "once" if len(those) == 1 else f"{len(those)} times"
+            texts.append(f"{often} {shown(reason)} ({_spans_text(those)})")
             continue
         count = sum(gap.chunks for gap in those)
         unit = "" if has_unit else " chunks"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -23,13 +24,15 @@ from longtake.alerts.alert_config import AlertConfig
 from longtake.alerts.event import AlertEvent
 from longtake.cli.common import say
 from longtake.cli.endings import NOTHING_FOUND
-from longtake.cli.events import First, Form, Shown, Told
+from longtake.cli.events import GIVE_UP_S, First, Form, Shown, Told
 from longtake.cli.following import LOOK_S
 from longtake.cli.groups import Ending, Group, Watched, begin, end, status, tell_seen
 from longtake.cli.live_flags import Until
+from longtake.cli.names import times
 from longtake.cli.show import as_json
 from longtake.cli.sources import Sources
 from longtake.cli.watching import opened
+from longtake.live_watch import LiveWatch
 from longtake.streaming.capture_config import CaptureConfig
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ SCHEMA = "longtake.watch/1"
 SECRET_VARIABLE = "LONGTAKE_WEBHOOK_SECRET"
 SETTLE_S = 30.0  # for what fired to be told, once all is seen: a webhook may be tried again
 LEAST_SETTLE_S = 5.0  # and after Ctrl-C, or an error
+SOON_S = 0.3  # what takes longer to be told is worth a word
+KNOWN = "seen before; nothing of it is taken in anew"
 COUNTS = ("judged", "fired", "delivered", "failed", "dropped")
 
 
@@ -56,7 +61,7 @@ class Request:
     stop_s: float | None = None
     conditions: tuple[str, ...] = ()
     notify: tuple[str, ...] = field(default=(), repr=False)  # they may hold a token
-    command: str | None = None
+    commands: tuple[str, ...] = field(default=(), repr=False)
     once: bool = False
     until: Until | None = None
     every_s: float = 1.0
@@ -69,14 +74,14 @@ class Request:
     def __post_init__(self) -> None:
         if "" in self.videos:
             raise ValueError("a word is empty: it is no video (an unset variable?)")
-        wants_event = {"--notify": self.notify, "--run": self.command, "--once": self.once}
+        wants_event = {"--notify": self.notify, "--run": self.commands, "--once": self.once}
         for flag, is_given in wants_event.items():
             if is_given and not self.conditions:
                 raise ValueError(f'{flag}: waits for an event; say for which one: --when "..."')
         for condition in self.conditions:
             if self.conditions.count(condition) > 1:
                 raise ValueError(f"--when {condition!r}: stands twice")
-            AlertConfig(condition=condition, **self.judging)
+            _check(condition, self.judging)
         _ = self.sources, self.actions  # refuse what cannot work
 
     @property
@@ -104,7 +109,18 @@ class Request:
         """What is done for each event."""
         secret = os.environ.get(SECRET_VARIABLE) or None
         hooks = [parse_notify(text, secret) for text in self.notify]
-        return (*hooks, *([] if self.command is None else [_command(self.command)]))
+        return (*hooks, *(_command(text) for text in self.commands))
+
+
+def _check(condition: str, judging: dict[str, Any]) -> None:
+    """Raises ValueError, which names a flag where it is about one."""
+    try:
+        AlertConfig(condition=condition, **judging)
+    except ValueError as error:
+        said = str(error)
+        for name in judging:
+            said = re.sub(rf"^{name}=(\S+):", rf"--{name.removesuffix('_s')} \1:", said)
+        raise ValueError(said) from None
 
 
 def _command(text: str) -> Command:
@@ -133,18 +149,30 @@ def run(request: Request) -> int:
         try:
             watching.run()
         finally:
-            for action in request.actions:
-                action.stop()  # those that had their time and go on
             if request.form == "json" and watching.watched:
                 told = _as_json(take, request, watching)
                 print(json.dumps(told), file=watching.shown.out, flush=True)
     if not request.conditions or watching.shown.count:
         return 0
-    for condition, counts in watching.counts.items():
+    for condition in watching.counts:
+        say(f"{condition}: {_in_vain(watching, condition, request.memory)}")
+    return 0 if sum(watching.logged.values()) else NOTHING_FOUND
+
+
+def _in_vain(watching: _Watching, condition: str, memory: Path | None) -> str:
+    """What there is to say of a condition that did not come true in this run."""
+    said, judged = [], watching.counts[condition]["judged"]
+    if judged or not watching.has_known:
         newest = watching.last.get(condition)
         likely = "" if newest is None else f"; in the end its probability was {newest:.0%}"
-        say(f"{condition}: did not come true in {counts['judged']} judgements{likely}")
-    return NOTHING_FOUND
+        said.append(f"did not come true in {times(judged, 'judgement')}{likely}")
+    if watching.has_known:
+        held = times(watching.logged[condition], "event")
+        said.append(
+            "what was seen before was not judged anew; the memory's log holds "
+            f"{held} of it there: longtake memory events {memory}"
+        )
+    return "; ".join(said)
 
 
 class _Watching:
@@ -152,12 +180,16 @@ class _Watching:
 
     def __init__(self, take: Take, request: Request) -> None:
         self._take, self._request = take, request
-        self._ending, self._first = Ending(request.until), First(request.once)
+        self._ending, self._first = Ending(request.until), First(request.once, self._enough)
         self.shown = Shown(request.form, sys.stdout, request.evidence_dir)
         self.watched: list[Watched] = []
         self.counts = {condition: Counter[str]() for condition in request.conditions}
         self.last: dict[str, float | None] = {}  # probability, by condition
+        self.logged = Counter[str]()  # events by condition, of files that were seen before
+        self.has_known = False
         self.ended = "interrupted"
+        self._group: Group | None = None
+        self._told = [Told(action, self._first) for action in request.actions]
 
     def run(self) -> None:
         """Group after group; alerts end with their sources, so each group has its own."""
@@ -169,28 +201,55 @@ class _Watching:
         except Exception:
             self.ended = "failed"
             raise
+        finally:
+            for told in self._told:
+                told.stop()  # before the take is closed, which would wait for them once more
 
     def _next(self, groups: Iterator[Group]) -> str | None:
         """The next file, or all live sources; what ended the run, if it is to end with them."""
         alerts, settle_s = self._begin_alerts(), LEAST_SETTLE_S
         try:
-            group = next(groups)
+            group = self._group = next(groups)
             ended = self._follow(group, alerts)
+            if ended == "once" and not group.live:
+                self._take.drain()  # what waited was let go, of which nobody told the worker
             if group.live:
                 tell_seen(self._take, group)
-            end(group, None if ended == "once" else self._ending.spent_s)
+            end(group, None if ended == "once" else self._ending.spent_s, KNOWN)
             self.shown.show(self._taken(alerts))
+            self._look_up(group)
             settle_s = SETTLE_S
         finally:
+            self._group = None
             self._close(alerts, settle_s)
         return "once" if self._first.is_enough else ended
 
     def _begin_alerts(self) -> list[Alert]:
-        told = [Told(action, self._first) for action in self._request.actions]
+        first = self._first.passes if self._request.once else None
         return [
-            self._take.alert(condition, actions=told, **self._request.judging)
+            self._take.alert(condition, first, actions=self._told, **self._request.judging)
             for condition in self._request.conditions
         ]
+
+    def _enough(self) -> None:
+        """With ``--once``: what a file has left is not seen; what it showed can be read again."""
+        group = self._group
+        for watch in () if group is None else group.watches:
+            if isinstance(watch, LiveWatch):
+                watch.halt()
+            else:
+                watch.stop()
+                watch.mailbox.drop_all("left")
+
+    def _look_up(self, group: Group) -> None:
+        """What the memory's log holds of files that it had seen before."""
+        for watch in group.watches:
+            if isinstance(watch, LiveWatch) or not watch.is_known:
+                continue
+            self.has_known = True
+            begin_s, end_s = watch.report.started_s or 0.0, watch.report.ended_s or 0.0
+            for event in self._take.events(begin_s + watch.offset_s, end_s + watch.offset_s):
+                self.logged[event.text] += event.text in self.counts
 
     def _follow(self, group: Group, alerts: Sequence[Alert]) -> str | None:
         """Until these sources are over, or it is time to end: why."""
@@ -225,17 +284,59 @@ class _Watching:
 
     def _close(self, alerts: Sequence[Alert], settle_s: float) -> None:
         """No more is judged; what fired is told to everybody, or let go when time is over."""
-        until_s = time.monotonic() + settle_s
+        try:
+            self._settle(alerts, settle_s)
+        finally:
+            self._count(alerts)
+
+    def _settle(self, alerts: Sequence[Alert], settle_s: float) -> None:
+        """Wait until all is told, time is over, or Ctrl-C, which is raised."""
+        begun_s, is_said, is_settled = time.monotonic(), False, False
+        for alert in alerts:
+            alert.end()
+        try:
+            while not (is_settled := all(alert.is_settled for alert in alerts)):
+                spent_s = time.monotonic() - begun_s
+                if spent_s >= settle_s:
+                    break
+                if spent_s >= SOON_S and not is_said:
+                    is_said = True
+                    again = "" if settle_s == SETTLE_S else " again"
+                    say(f"telling {times(_untold(alerts), 'event')}; Ctrl-C{again} gives up")
+                time.sleep(LOOK_S / 2)
+        finally:
+            for alert in alerts:
+                alert.close(time.monotonic())
+            if not is_settled:
+                self._give_up(alerts, is_for_good=settle_s < SETTLE_S)
+
+    def _give_up(self, alerts: Sequence[Alert], *, is_for_good: bool) -> None:
+        """What is being told has not been told; counted.  A later file's events may be taken."""
+        for told in self._told:
+            if is_for_good:
+                told.stop()
+            else:
+                told.let_go()
+        until_s = time.monotonic() + GIVE_UP_S
         for alert in alerts:
             alert.close(until_s)
+
+    def _count(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
             stats = alert.stats()
             self.counts[alert.condition] += Counter({name: getattr(stats, name) for name in COUNTS})
             self.last[alert.condition] = stats.last_probability
-            if stats.failed or stats.dropped:
-                say(
-                    f"{alert.condition}: of {stats.fired} events {stats.failed} could not be told "
-                    f"to everybody, and {stats.dropped} to nobody"
-                )
+            if stats.failed:
+                count = f"{stats.failed} of {times(stats.fired, 'event')}"
+                say(f"{alert.condition}: {count} could not be told to everybody")
+            if stats.dropped:
+                count = f"{stats.dropped} of {times(stats.fired, 'event')}"
+                say(f"{alert.condition}: {count} could not be told to anybody in time")
+
+
+def _untold(alerts: Sequence[Alert]) -> int:
+    each = [alert.stats() for alert in alerts]
+    return sum(stats.fired - stats.delivered - stats.failed - stats.dropped for stats in each)
 
 
 def _as_json(take: Take, request: Request, watching: _Watching) -> dict[str, Any]:
@@ -249,6 +350,7 @@ def _as_json(take: Take, request: Request, watching: _Watching) -> dict[str, Any
             "condition": condition,
             **{name: counts[name] for name in COUNTS},
             "last_probability": watching.last.get(condition),
+            "logged": watching.logged[condition],
         }
         for condition, counts in watching.counts.items()
     ]

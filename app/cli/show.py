@@ -120,6 +120,7 @@ def _source_json(watched: Watched) -> dict[str, Any]:
     told = {
         "address": as_text(watch.address),
         "kind": watch.kind,
+        "camera": watch.camera,
         "offset_s": watch.offset_s,
         "complete": watched.is_whole,
         "started_s": report.started_s,
@@ -135,7 +136,6 @@ def _source_json(watched: Watched) -> dict[str, Any]:
 def camera_json(stats: CaptureStats) -> dict[str, Any]:
     """What is known of a live source beside what is known of any."""
     return {
-        "camera": stats.camera,
         "state": state_of(stats),
         "error": stats.error or None,
         "stats": {

@@ -35,9 +35,10 @@ def watch(
         ),
     ] = None,
     run: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="CMD", help="run this for each event, without a shell, with JSON on its stdin"
+            metavar="CMD",
+            help="run this for each event, without a shell, with JSON on its stdin; repeatable",
         ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="end at the first event")] = False,
@@ -164,7 +165,7 @@ def watch(
             stop_s=flags.seconds("--to", stop),
             conditions=tuple(when or ()),
             notify=tuple(notify or ()),
-            command=run,
+            commands=tuple(run or ()),
             once=once,
             until=live_flags.until(until, datetime.now()),
             every_s=every,

@@ -92,6 +92,8 @@ def _open_take(
     except MemoryDamaged:
         raise
     except OSError as error:
+        if isinstance(error, MemoryInUse) and not may_only_read:
+            raise _in_use(error) from error
         if not may_only_read or memory is None:
             raise
         take = engine.open(memory, settings.take, read_only=True)
@@ -104,6 +106,17 @@ def _open_take(
         else:
             say(f"{memory}: can only be read ({one_line(error)})")
         return take
+
+
+def _in_use(error: MemoryInUse) -> MemoryInUse:
+    """In words of the command line, for a command that would write."""
+    folder, (who, *_) = error.filename, str(error.strerror).split("; ")
+    return MemoryInUse(
+        error.errno,
+        f"{who}; ask it meanwhile (longtake ask --memory {folder} QUESTION), end that process, or "
+        "choose another folder",
+        folder,
+    )
 
 
 def watch_all(take: Take, sources: Sources, for_s: float | None = None) -> list[Watched]:

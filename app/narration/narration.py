@@ -40,7 +40,8 @@ class Narration:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
+        self._changed = threading.Condition(self._lock)
         self._lines: deque[Line] = deque()
         self._is_open = False  # the newest line holds, and lies in the queue
         self._reached_s = float("-inf")
@@ -90,7 +91,7 @@ class Narration:
 
         Raises what ended the narration, once nothing is left.
         """
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._has_line(whole) or self._is_over, wait_s)
             if self._has_line(whole):
                 line = self._lines.popleft()
@@ -119,12 +120,12 @@ class Narration:
 
     def reach(self, seen_s: float) -> None:
         """The stream has been seen up to here."""
-        with self._changed:
+        with self._lock:
             self._reached_s = max(self._reached_s, seen_s)
 
     def add(self, start_s: float, text: str) -> None:
         """A line; the one before ends where it begins."""
-        with self._changed:
+        with self._lock:
             if self._is_over:
                 return
             self._end_line(start_s)
@@ -137,14 +138,14 @@ class Narration:
 
     def fall_silent(self, at_s: float) -> None:
         """The newest line holds no more."""
-        with self._changed:
+        with self._lock:
             self._end_line(at_s)
             self._changed.notify_all()
 
     def forget(self, start_s: float, end_s: float) -> None:
         """Lines that were begun within a span and still wait are not given out, and what was said
         so far has no part in what will be said."""
-        with self._changed:
+        with self._lock:
             self._forgotten += 1
             kept = [line for line in self._lines if not start_s <= line.start_s <= end_s]
             if len(kept) < len(self._lines):
@@ -170,7 +171,7 @@ class Narration:
             self._is_open = False
 
     def _end(self, error: BaseException | None) -> None:
-        with self._changed:
+        with self._lock:
             if self._is_over:
                 return
             self._end_line(self._reached_s)

@@ -5,14 +5,18 @@ that were seen and are not held.  A gap of `UNSEEN` tells that there was nothing
 camera and no chunks, and stays when its time is forgotten, for nothing seen is told by it.
 """
 
+from __future__ import annotations
+
 import math
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import Database
+
+if TYPE_CHECKING:  # to look at a memory needs no torch
+    from longtake.memory.chunk import ChunkInfo
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS kept (start_s REAL, end_s REAL)",
@@ -81,7 +85,7 @@ class Missing:
         """As it is told."""
         return Gap(self.start_s, self.end_s, self.chunks, self.reason, self.camera)
 
-    def is_beside(self, other: "Missing") -> bool:
+    def is_beside(self, other: Missing) -> bool:
         """True if the two are one gap."""
         if (self.reason, self.camera) != (other.reason, other.camera):
             return False
@@ -89,12 +93,12 @@ class Missing:
             return self.start_s <= other.end_s and other.start_s <= self.end_s
         return self.last >= other.first - 1 and self.first <= other.last + 1
 
-    def lies_in(self, other: "Missing") -> bool:
+    def lies_in(self, other: Missing) -> bool:
         """True if the other, of the same reason and camera, tells of all this time."""
         is_alike = (self.reason, self.camera) == (other.reason, other.camera)
         return is_alike and other.start_s <= self.start_s and self.end_s <= other.end_s
 
-    def joined(self, other: "Missing") -> "Missing":
+    def joined(self, other: Missing) -> Missing:
         """Both, as one."""
         return replace(
             self,

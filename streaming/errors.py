@@ -81,8 +81,10 @@ _LOGIN = re.compile(
           | [^/?\#\s:@]*:(?!\d+(?:[/?\#\s'",]|$))[^\s@]*@ )""",
     re.IGNORECASE | re.VERBOSE,
 )
+# Up to where a sentence goes on: with a mark and a blank, as a blank ends every address.
 _QUERY = re.compile(
-    r"""(?P<address>[a-z][a-z0-9+.-]*://[^\s?'"]*)\?(?P<query>[^\s'"]*)""", re.IGNORECASE
+    r"""(?P<address>[a-z][a-z0-9+.-]*://[^\s?'"]*)\?(?P<query>(?:(?!\)?[:,;)]\s)[^\s'"])*)""",
+    re.IGNORECASE,
 )
 
 

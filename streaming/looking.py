@@ -4,7 +4,8 @@
 
 A camera's backlog comes in faster than it was filmed: the lead rises by as much and then stays.
 So its greatest value is the backlog, and behind the frame that reaches it arrivals are the
-camera's own.  Where frames come from is not known here.
+camera's own: from the first one that did not come in less than half its step.  Where frames come
+from is not known here.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Look:
     def measured(self, bad_packets: int) -> Measured:
         """What the frames say, of at least one."""
         lead = self._leads()
-        begin = _behind_burst(lead)
+        begin = self._behind_fast(_behind_burst(lead))
         steps = _steps(self._arrivals[begin:])
         is_paced = self._is_live and len(steps) >= ENOUGH_FRAMES
         return Measured(
@@ -134,6 +135,25 @@ class Look:
                 lead += step_s - arrival_s
             leads.append(lead)
         return leads if len(leads) > ENOUGH_FRAMES else []
+
+    def _behind_fast(self, begin: int) -> int:
+        """The first frame from `begin` on behind which the next one takes half its step or more.
+
+        The end of a burst is within the tolerance of its lead, or there are no stamps to tell it.
+        """
+        steps = _steps(self._arrivals)
+        usual_s = statistics.median(steps) if steps else 0.0
+        while begin < len(steps) and steps[begin] < 0.5 * self._own_step_s(begin, usual_s):
+            begin += 1
+        return begin
+
+    def _own_step_s(self, number: int, usual_s: float) -> float:
+        """By its stamps from this frame to the next, where they tell; else as usual."""
+        start, to = self._stamps[number : number + 2]
+        if self._are_made_up or start is None or to is None or to < start:
+            return usual_s
+        step_s, arrival_s = to - start, self._arrivals[number + 1] - self._arrivals[number]
+        return usual_s if self._is_jump(step_s, arrival_s) else step_s
 
     def _key_frame_s(self) -> float | None:
         times: Sequence[float | None] = self._stamps

@@ -24,8 +24,8 @@ from longtake.answer import Answer, Timings
 from longtake.cli import common, flags, run_ask
 from longtake.cli.endings import exit_code
 from longtake.cli.following import follow, was_whole
-from longtake.cli.live_flags import until
-from longtake.cli.live_line import Changes, LiveLine, in_words, live_line
+from longtake.cli.live_flags import for_s, until
+from longtake.cli.live_line import Changes, LiveLine, drawing, in_words, live_line
 from longtake.cli.show import print_times
 from longtake.cli.sources import Sources
 from longtake.cli.words import sort_words
@@ -363,7 +363,7 @@ def test_a_terminal_shows_a_line_a_camera_and_takes_it_away(
         with line.aside():
             print("between")
     shown = terminal.getvalue()
-    for word in ("live", "door", "64x48", "9.97 fps", "4 kept", "5 dropped", "0.2 s old"):
+    for word in ("live", "door", "0.2 s old  4 kept  5 dropped  64x48  9.97 fps"):
         assert word in shown
     assert "reconnecting" in shown and "2 reconnects  refused" in shown
     assert "between" not in shown, "stdout is left alone"
@@ -381,7 +381,30 @@ def test_nothing_is_told_where_nobody_wants_to_know(capsys: pytest.CaptureFixtur
 
 def test_a_camera_in_words_names_reasons() -> None:
     said = in_words(stats(seen=5, kept=2, dropped={"not sampled": 3}, lag_s=1.0))
-    assert said == "live  2 kept  3 dropped  1.0 s old  (3 not sampled)"
+    assert said == "live  1.0 s old  2 kept  3 not sampled"
+    said = in_words(stats(seen=9, kept=2, dropped={"not sampled": 3, "full": 4}, lag_s=1.0))
+    assert said == "live  1.0 s old  2 kept  4 dropped  3 not sampled  (dropped: 4 full)"
+
+
+@pytest.mark.parametrize(
+    ("width", "name"),
+    [(120, "rtsp://***@gate.example.org/h264/main"), (80, "gate.example.org"), (40, "gate...")],
+)
+def test_where_it_is_narrow_addresses_give_way_first(width: int, name: str) -> None:
+    address = "rtsp://***@gate.example.org/h264/main"
+    numbers: dict[str, Any] = {"seen": 99, "kept": 12, "lag_s": 0.24, "size": (1280, 720)}
+    seen = stats("", address=address, fps=25.0, dropped={"not sampled": 87}, **numbers)
+    console = Console(width=width, file=io.StringIO())
+    console.print(drawing([seen], width))
+    (row,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert row.startswith(f"\u25cf live  {name}") and len(row) <= width
+    assert "0.2 s old  12 kept" in row
+
+
+def test_a_camera_keeps_its_name_where_it_is_narrow() -> None:
+    console = Console(width=40, file=io.StringIO())
+    console.print(drawing([stats("door", seen=9, kept=4, lag_s=0.24, size=(640, 480))], 40))
+    assert "live  door  0.2 s old  4 kept" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_whole_is_who_was_reached_and_never_went_away() -> None:
@@ -411,16 +434,30 @@ def test_an_answer_names_the_newest_gaps(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_until_is_a_duration_or_the_next_time_of_day() -> None:
     now = datetime(2026, 11, 21, 18, 0, 30)
-    for text, seconds in (("10s", 10), ("5m", 300), ("2h", 7200), ("90", 90), ("0.5s", 0.5)):
+    for text, seconds in (
+        *(("10s", 10), ("5m", 300), ("2h", 7200), ("90", 90), ("0.5s", 0.5), ("3S", 3)),
+        *(("1h30m", 5400), ("1h30", 3630), (" 5m ", 300), ("1d", 86400), ("1M1.5s", 61.5)),
+    ):
         wanted = until(text, now)
         assert wanted is not None and wanted.left_s(4.0, 0.0) == seconds - 4
-    for text, left_s in (("18:30", 29.5 * 60), ("18:00", 86400 - 30), ("0:15", 6.25 * 3600 - 30)):
+    for text, left_s in (
+        *(("18:30", 29.5 * 60), ("18:00", 86400 - 30), ("0:15", 6.25 * 3600 - 30)),
+        *((" 18:30 ", 29.5 * 60), ("24:00", 6 * 3600 - 30), ("0:00", 6 * 3600 - 30)),
+    ):
         wanted = until(text, now)
         assert wanted is not None and wanted.left_s(99.0, now.timestamp()) == left_s
     assert until(None, now) is None
-    for text in ("", "soon", "25:00", "10:60", "-3s", "0", "5x", "1:2:3"):
+    for text in ("", "soon", "25:00", "10:60", "-3s", "0", "5x", "1:2:3", "24:01", "5m1h", "s", "1e9", "9" * 400):
         with pytest.raises(ValueError, match="must be a duration"):
             until(text, now)
+
+
+def test_how_long_is_a_duration_of_a_day_at_most() -> None:
+    given = {"10": 10, "10s": 10, "1:30": 90, "2m": 120, " 1h30m": 5400, "1d": 86400, "0.5": 0.5}
+    assert {text: for_s(text) for text in given} == given and for_s(None) is None
+    for text in ("0", "-1", "25h", "soon", "", "1:75", "inf", "nan"):
+        with pytest.raises(ValueError, match="--for .*: must be more than 0 and at most a day"):
+            for_s(text)
 
 
 def test_a_deadline_has_a_code_of_its_own() -> None:

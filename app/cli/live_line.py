@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {"live": "green", "ended": "bright_black", "failed": "red"}  # any other: yellow
 _MOST_NAME = 40  # letters of a camera's name beside the numbers
+_LEAST_NAME = 8  # where there is no room for more
+NOT_SAMPLED = "not sampled"  # why `longtake.streaming.sampling` drops what nobody wants to see
 _DRAW_S = 0.25  # at least between two drawings
 
 
@@ -92,7 +94,8 @@ class LiveLine:
             for line in self._changes.look(self._stats()):
                 say(line)
         elif time.monotonic() - self._drawn_s >= _DRAW_S:
-            self._live.update(drawing(self._stats()), refresh=True)
+            width = self._live.console.width
+            self._live.update(drawing(self._stats(), width), refresh=True)
             self._drawn_s = time.monotonic()
 
     def _stats(self) -> list[CaptureStats]:
@@ -126,22 +129,56 @@ def live_line(cameras: Sequence[Camera]) -> Iterator[LiveLine]:
         yield LiveLine(cameras, live)
 
 
-def drawing(cameras: Sequence[CaptureStats]) -> Group:
-    """A row for each, for a terminal; what does not fit into its width is cut off."""
+def drawing(cameras: Sequence[CaptureStats], width: int) -> Group:
+    """A row for each, for a terminal.
+
+    Where rows are too long, addresses give way first, to their host and then in part; then words
+    from the end, which matter less.
+
+    Args:
+        width: of the terminal, in letters.
+    """
     from rich.console import Group
     from rich.text import Text
 
-    names = [shorten(name_of(stats), _MOST_NAME) for stats in cameras]
     states = [state_of(stats) for stats in cameras]
-    width = max(map(len, names), default=0)
+    heads = [f"\u25cf {state:<{max(map(len, states))}}" for state in states]
+    words = [_words(stats) for stats in cameras]
+    rest = [len(head) + 2 + sum(2 + len(w) for w in its) for head, its in zip(heads, words)]
+    names = _names(cameras, width - max(rest, default=0))
+    name_width = max(map(len, names), default=0)
     rows = []
-    for stats, name, state in zip(cameras, names, states, strict=True):
-        words = _numbers(stats) if state in ("live", "ended") else _trouble(stats)
+    for state, head, name, its in zip(states, heads, names, words, strict=True):
         row = Text(no_wrap=True, overflow="ellipsis")
-        row.append(f"\u25cf {state:<{max(map(len, states))}}", _COLOURS.get(state, "yellow"))
-        row.append("  ".join([f"  {name:<{width}}", *(word for word in words if word)]))
+        row.append(head, _COLOURS.get(state, "yellow"))
+        row.append("  ".join([f"  {name:<{name_width}}", *its]))
         rows.append(row)
     return Group(*rows)
+
+
+def _names(cameras: Sequence[CaptureStats], room: int) -> list[str]:
+    """As long as they may be: whole, of addresses the host, at last `_LEAST_NAME` letters."""
+    for name in (name_of, _short_name):
+        names = [shorten(name(stats), _MOST_NAME) for stats in cameras]
+        if max(map(len, names), default=0) <= room:
+            return names
+    return [shorten(name, max(_LEAST_NAME, room)) for name in names]
+
+
+def _short_name(stats: CaptureStats) -> str:
+    """Of an address the host, or the last part of a path."""
+    if stats.camera:
+        return name_of(stats)
+    scheme, has_host, rest = stats.address.partition("://")
+    if has_host:
+        return shown(re.split(r"[/?#]", rest.rpartition("@")[2] or rest)[0] or scheme)
+    return shown(stats.address.rpartition("/")[2] or stats.address)
+
+
+def _words(stats: CaptureStats) -> list[str]:
+    """What stands behind the name, what matters most first."""
+    is_well = state_of(stats) in ("live", "ended")
+    return [word for word in (_numbers(stats) if is_well else _trouble(stats)) if word]
 
 
 def _trouble(stats: CaptureStats) -> list[str]:
@@ -152,25 +189,32 @@ def _trouble(stats: CaptureStats) -> list[str]:
 
 
 def _numbers(stats: CaptureStats) -> list[str]:
-    """Size, rate, kept, dropped, lag, reconnects and the last error; each may be empty."""
+    """Age, kept, dropped, size, rate, reconnects and the last error; each may be empty."""
     size = "x".join(map(str, stats.size)) if stats.size else ""
     error = "" if state_of(stats) == "live" else _without_name(stats)
+    dropped = _dropped(stats)
     return [
+        f"{stats.lag_s:.1f} s old" if stats.seen else "",
+        f"{stats.kept} kept" if stats.seen else "",
+        f"{sum(dropped.values())} dropped" if dropped else "",
         size,
         f"{stats.fps:.3g} fps" if stats.fps else "",
-        f"{stats.kept} kept" if stats.seen else "",
-        f"{sum(stats.dropped.values())} dropped" if stats.seen else "",
-        f"{stats.lag_s:.1f} s old" if stats.seen else "",
+        f"{stats.dropped[NOT_SAMPLED]} {NOT_SAMPLED}" if stats.dropped.get(NOT_SAMPLED) else "",
         _counted(stats.reconnects, "reconnect"),
         shown(error),
     ]
 
 
+def _dropped(stats: CaptureStats) -> dict[str, int]:
+    """By reason; frames between two looks are no loss."""
+    return {why: count for why, count in stats.dropped.items() if count and why != NOT_SAMPLED}
+
+
 def in_words(stats: CaptureStats) -> str:
     """All of it on one line, for a command that shows it once."""
     said = [word for word in (state_of(stats), *_numbers(stats)) if word]
-    dropped = ", ".join(f"{count} {reason}" for reason, count in stats.dropped.items() if count)
-    return "  ".join(said) + (f"  ({dropped})" if dropped else "")
+    dropped = ", ".join(f"{count} {reason}" for reason, count in _dropped(stats).items())
+    return "  ".join(said) + (f"  (dropped: {dropped})" if dropped else "")
 
 
 def name_of(stats: CaptureStats) -> str:

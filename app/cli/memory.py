@@ -120,6 +120,30 @@ def search(
 
 @app.command()
 @shared
+def events(
+    folder: FolderArgument,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="T", help="events from here on (m:ss or s)")
+    ] = None,
+    stop: Annotated[str | None, typer.Option("--to", metavar="T", help="events up to here")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="of one kind alone, such as alert")
+    ] = None,
+    as_json: flags.JsonOption = False,
+) -> int:
+    """What happened, as alerts have told it; no model is needed.
+
+    longtake memory events runs/door --from 1:00 --to 2:30
+    """
+    from longtake.cli import run_memory_events
+
+    return run_memory_events.run(
+        folder, flags.seconds("--from", start), flags.seconds("--to", stop), kind, as_json
+    )
+
+
+@app.command()
+@shared
 def verify(
     folder: FolderArgument,
     rebuild: Annotated[

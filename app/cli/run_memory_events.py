@@ -1,14 +1,15 @@
 """``longtake memory events``: what happened, as the memory's log has it.
 
-The log is read as it lies on disk: without a model, also beside a writer.  Who wrote an event, and
-what came of it, is not known here.
+The log is read as it lies on disk: without a model, and beside a writer, of which what is durable
+is seen.  Who told of an event, and what came of it, is not known here.  It comes without torch, for
+which reason the log's columns stand here again; a test keeps them equal.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from typing import Any
 from longtake.cli.common import say
 from longtake.cli.endings import NOTHING_FOUND
 from longtake.cli.names import as_text, shown
-from longtake.memory.events import Event
-from longtake.memory.survey import events_of
-from longtake.ui.view import clock, span
+from longtake.memory.survey import ALBUM, reading, survey
+from longtake.ui.view import span
 
 SCHEMA = "longtake.events/1"
+COLUMNS = ("number", "start_s", "end_s", "wall_s", "kind", "name", "text", "camera", "score")
+_FOUND = (
+    f"SELECT {', '.join(COLUMNS)} FROM events WHERE start_s <= ? AND end_s >= ? "
+    "AND (kind = ? OR ? IS NULL) ORDER BY start_s, number"
+)
 
 
 def run(
@@ -35,7 +40,8 @@ def run(
     from_s, to_s = start_s or 0.0, math.inf if end_s is None else end_s
     if to_s < from_s:
         raise ValueError(f"--to {to_s:g}: must not be earlier than --from {from_s:g} (seconds)")
-    found = events_of(Path(folder), from_s, to_s, kind)
+    survey(Path(folder))  # says what is wrong with it
+    found = _events(Path(folder) / ALBUM, from_s, to_s, kind)
     if as_json:
         events = [_described(event) for event in found]
         print(json.dumps({"schema": SCHEMA, "memory": as_text(folder), "events": events}))
@@ -46,19 +52,30 @@ def run(
     return 0 if found else NOTHING_FOUND
 
 
-def _described(event: Event) -> dict[str, Any]:
-    texts = ("kind", "name", "text", "camera")
-    return asdict(event) | {name: as_text(getattr(event, name)) for name in texts}
+def _events(album: Path, start_s: float, end_s: float, kind: str | None) -> list[dict[str, Any]]:
+    """Those that touch a span; none where the log was never begun."""
+    if not album.is_file():
+        return []
+    with reading(album) as database:
+        made = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'events'"
+        if database.execute(made).fetchone() is None:
+            return []
+        rows = database.execute(_FOUND, (end_s, start_s, kind, kind)).fetchall()
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
-def _in_words(event: Event) -> str:
-    """``0:42-0:43  2026-11-21 14:03:22  97%  alert is-there-a-ring  is there a ring?  [door]``."""
-    parts = [span(event.start_s, event.end_s) if event.end_s > event.start_s else clock(event.start_s)]
-    if event.wall_s is not None:
-        parts.append(datetime.fromtimestamp(event.wall_s).strftime("%Y-%m-%d %H:%M:%S"))
-    if event.score is not None:
-        parts.append(f"{event.score:.0%}")
-    parts += [shown(f"{event.kind} {event.name}"), shown(event.text)]
-    if event.camera:
-        parts.append(f"[{shown(event.camera)}]")
+def _described(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: as_text(of) if isinstance(of, str) else of for name, of in event.items()}
+
+
+def _in_words(event: Mapping[str, Any]) -> str:
+    """``0:40-0:43  2026-11-21 14:03:22  97%  alert is-there-a-ring  is there a ring?  [door]``."""
+    parts = [span(event["start_s"], event["end_s"])]
+    if event["wall_s"] is not None:
+        parts.append(datetime.fromtimestamp(event["wall_s"]).strftime("%Y-%m-%d %H:%M:%S"))
+    if event["score"] is not None:
+        parts.append(f"{event['score']:.0%}")
+    parts += [shown(f"{event['kind']} {event['name']}"), shown(event["text"])]
+    if event["camera"]:
+        parts.append(f"[{shown(event['camera'])}]")
     return "  ".join(parts)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from longtake.cli.names import as_text, shown
+from longtake.cli.names import as_text, shown, times
 from longtake.streaming.capture_config import CaptureConfig
 from longtake.streaming.probed import Probed, StreamFacts
 from longtake.streaming.probing import probe
 
 SCHEMA = "longtake.probe/1"
+SURE_FRAMES = 10  # a rate over fewer may be far off
 _KINDS = {
     "file": "a file",
     "folder": "a folder",
@@ -80,6 +81,8 @@ def _rate(probed: Probed) -> str:
     measured = probed.measured
     rates = (("arrival", measured.fps_by_arrival), ("time stamps", measured.fps_by_stamps))
     said = [f"{fps:.2f} frames/s by {name}" for name, fps in rates if fps is not None]
+    if said and measured.frames < SURE_FRAMES:
+        said[-1] += f" (unsure: {times(measured.frames, 'frame')})"
     if measured.jitter_s is not None:
         said.append(f"95 % of arrivals within {measured.jitter_s * 1e3:.0f} ms of even")
     return ", ".join(said) or "not known: too few frames, or none with a time stamp"

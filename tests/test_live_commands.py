@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import longtake.engine
 from longtake import cli
@@ -277,7 +278,7 @@ def test_a_camera_goes_on_while_one_talks(run: Run, monkeypatch: pytest.MonkeyPa
     assert code == 0, err
     assert out.count("   as of 0:0") == 2, out
     status = next(line for line in out.splitlines() if line.startswith(LAVFI))
-    assert "live  64x48" in status and "not sampled" in status
+    assert " s old  " in status and "64x48  " in status and "not sampled" in status
 
 
 def test_what_changes_with_a_camera_is_told_when_a_line_was_typed(
@@ -388,7 +389,7 @@ def test_a_camera_in_words_names_reasons() -> None:
 
 @pytest.mark.parametrize(
     ("width", "name"),
-    [(120, "rtsp://***@gate.example.org/h264/main"), (80, "gate.example.org"), (40, "gate...")],
+    [(120, "rtsp://***@gate.example.org/h264/main"), (80, "gate.example.org"), (40, "gate.exa...")],
 )
 def test_where_it_is_narrow_addresses_give_way_first(width: int, name: str) -> None:
     address = "rtsp://***@gate.example.org/h264/main"
@@ -436,7 +437,7 @@ def test_until_is_a_duration_or_the_next_time_of_day() -> None:
     now = datetime(2026, 11, 21, 18, 0, 30)
     for text, seconds in (
         *(("10s", 10), ("5m", 300), ("2h", 7200), ("90", 90), ("0.5s", 0.5), ("3S", 3)),
-        *(("1h30m", 5400), ("1h30", 3630), (" 5m ", 300), ("1d", 86400), ("1M1.5s", 61.5)),
+        *(("1h30m", 5400), (" 5m ", 300), ("1d", 86400), ("1M1.5s", 61.5)),
     ):
         wanted = until(text, now)
         assert wanted is not None and wanted.left_s(4.0, 0.0) == seconds - 4
@@ -447,7 +448,8 @@ def test_until_is_a_duration_or_the_next_time_of_day() -> None:
         wanted = until(text, now)
         assert wanted is not None and wanted.left_s(99.0, now.timestamp()) == left_s
     assert until(None, now) is None
-    for text in ("", "soon", "25:00", "10:60", "-3s", "0", "5x", "1:2:3", "24:01", "5m1h", "s", "1e9", "9" * 400):
+    more = ("24:01", "5m1h", "s", "1e9", "1h30", "9" * 400)
+    for text in ("", "soon", "25:00", "10:60", "-3s", "0", "5x", "1:2:3", *more):
         with pytest.raises(ValueError, match="must be a duration"):
             until(text, now)
 
@@ -456,7 +458,7 @@ def test_how_long_is_a_duration_of_a_day_at_most() -> None:
     given = {"10": 10, "10s": 10, "1:30": 90, "2m": 120, " 1h30m": 5400, "1d": 86400, "0.5": 0.5}
     assert {text: for_s(text) for text in given} == given and for_s(None) is None
     for text in ("0", "-1", "25h", "soon", "", "1:75", "inf", "nan"):
-        with pytest.raises(ValueError, match="--for .*: must be more than 0 and at most a day"):
+        with pytest.raises(ValueError, match=r"--for .*: must be more than 0 and at most a day"):
             for_s(text)
 
 

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 
 from longtake import cli
-from longtake.memory import catalog, files, folder, ladder, segments, signature
+from longtake.cli import run_memory_events
+from longtake.memory import catalog, events, files, folder, ladder, segments, signature
 from longtake.memory import survey as surveying
 from longtake.memory.config import MemoryConfig
+from longtake.memory.events import Event
 from longtake.memory.store import Store
 from longtake.memory.survey import survey
 from tests.chunks import MODEL, make_chunk, put, segment_files, vectors_of
@@ -373,15 +375,62 @@ def test_no_look_needs_torch_or_a_model(tmp_path: Path) -> None:
     written(tmp_path)
     program = (
         "import sys; from longtake import cli\n"
-        "for command in ('ls', 'info', 'du'):\n"
-        "    assert cli.main(['memory', command, sys.argv[1]]) == 0\n"
-        "    assert cli.main(['memory', command, sys.argv[1], '--json']) == 0\n"
+        "for command in ('ls', 'info', 'du', 'events'):\n"
+        "    assert cli.main(['memory', command, sys.argv[1], '-q']) in (0, 6)\n"
+        "    assert cli.main(['memory', command, sys.argv[1], '--json', '-q']) in (0, 6)\n"
         "print(*({'torch', 'transformers'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr.split()) == (0, [])
+
+
+# ------------------------------------------------------------------ events
+
+
+def told(at_s: float, **given: Any) -> Event:
+    known: dict[str, Any] = {"kind": "alert", "name": "ring", "text": "is there a ring?"}
+    return Event(at_s, at_s + 2.0, **known | given)
+
+
+def test_events_are_shown_in_their_order_beside_a_writer(run: Run, tmp_path: Path) -> None:
+    with Store.open(tmp_path, **MODEL) as store:
+        put(store, *range(4))
+        store.log(told(90.0, camera="door", wall_s=0.0, score=0.97))
+        store.log(told(40.0, kind="note", name="n\n", text="caf\u00e9"))
+        store.sync()
+        code, out, err = run("events", tmp_path)
+        assert (code, err) == (0, "")
+        first, second = out.splitlines()
+        assert first == "0:40-0:42  note n\\n  caf\u00e9"
+        assert second.startswith("1:30-1:32  19") and second.endswith(
+            "97%  alert ring  is there a ring?  [door]"
+        )
+        assert json.loads(run("info", tmp_path, "--json")[1])["events"] == 2
+    shown = json.loads(run("events", tmp_path, "--json", "--from", "1:00", "--kind", "alert")[1])
+    assert shown["schema"] == "longtake.events/1" and shown["memory"] == str(tmp_path)
+    (event,) = shown["events"]
+    assert event == asdict(told(90.0, camera="door", wall_s=0.0, score=0.97, number=1))
+    page = (Path(__file__).parents[1] / "docs" / "json.md").read_text()
+    section = page.partition("## `longtake.events/1`")[2].partition("\n## ")[0]
+    for name in (*shown, *event):
+        assert f"`{name}`" in section, f"{name} is not in docs/json.md"
+
+
+def test_no_event_is_6(run: Run, tmp_path: Path) -> None:
+    written(tmp_path / "m")
+    code, out, err = run("events", tmp_path / "m")
+    assert (code, out) == (cli.endings.NOTHING_FOUND, "") and "no such event" in err
+    code, out, _ = run("events", tmp_path / "m", "--json", "--to", "5")
+    assert code == cli.endings.NOTHING_FOUND and json.loads(out)["events"] == []
+    code, _, err = run("events", tmp_path / "m", "--from", "5", "--to", "4")
+    assert code == cli.USAGE and "--to 4" in err
+    assert run("events", tmp_path / "nowhere")[0] == cli.CONFIGURATION
+
+
+def test_columns_that_stand_twice_are_the_same() -> None:
+    assert sorted(run_memory_events.COLUMNS) == sorted(events.COLUMNS)
 
 
 # ------------------------------------------------------------------ purge and gc

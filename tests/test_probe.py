@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtake import cli
-from longtake.cli.capture_flags import av_options, capture_config
+from longtake.cli.capture_flags import av_options, capture_config, set_capture
 from longtake.streaming import camera_stream
 from longtake.streaming.addresses import Address, parse_address
 from longtake.streaming.camera_stream import CameraStream
@@ -90,6 +90,16 @@ def test_a_burst_on_opening_is_the_backlog_and_no_part_of_the_rate() -> None:
     assert measured.backlog_s == pytest.approx(2.6, abs=0.05)
     assert measured.fps_by_arrival == pytest.approx(10, rel=0.02)
     assert measured.jitter_s == pytest.approx(0, abs=0.001)
+
+
+def test_the_last_of_a_burst_is_no_part_of_the_rate() -> None:
+    """It is within the tolerance by which a burst is told from its lead."""
+    stamps = even(30, 25)
+    arrivals = [max(0.001 * number, stamp_s - 0.16) for number, stamp_s in enumerate(stamps)]
+    measured = looked(list(zip(stamps, arrivals, strict=True)))
+    assert measured.fps_by_arrival == pytest.approx(25, rel=0.02)
+    stampless = looked([(None, at_s) for at_s in arrivals])
+    assert stampless.fps_by_arrival == pytest.approx(25, rel=0.02)
 
 
 def test_uneven_arrivals_are_said_as_jitter() -> None:
@@ -508,6 +518,38 @@ def test_a_source_that_cannot_be_read_ends_with_4(run: Run, tmp_path: Path) -> N
 def test_a_flag_that_makes_no_sense_ends_with_2(run: Run, words: list[str], said: str) -> None:
     code, out, err = run("probe", *words)
     assert code == cli.USAGE and out == "" and said in err and SECRET not in err
+
+
+def test_what_the_configuration_says_of_cameras_counts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ("probe", LAVFI, "--allow-lavfi", "--seconds", "0.2")
+    file = tmp_path / "longtake.toml"
+    file.write_text("[capture]\nconnect_s = -1.0\n")
+    code, _, err = run(*words, "--config", file)
+    assert code == cli.CONFIGURATION and "longtake.toml line 2" in err
+    monkeypatch.setenv("LONGTAKE_PRESET", "fast")
+    code, _, err = run(*words)
+    assert code == cli.CONFIGURATION and "LONGTAKE_PRESET" in err
+
+
+def test_what_is_set_of_cameras_is_read_only_where_something_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LONGTAKE_STALL_S", "7")
+    assert set_capture().stall_s == 7.0
+    monkeypatch.delenv("LONGTAKE_STALL_S")
+    file = tmp_path / "longtake.toml"
+    file.write_text("[take]\nfps = 2.0\n[capture]\nbackoff_s = 3.0\n")
+    monkeypatch.setenv("LONGTAKE_CONFIG", str(file))
+    assert set_capture().backoff_s == 3.0
+    file.write_text("[take]\nfps = 2.0\n")
+    assert set_capture() == CaptureConfig()
+
+
+def test_a_rate_over_few_frames_is_unsure(run: Run, tmp_path: Path) -> None:
+    few = write_clip(tmp_path / "few.mp4", seconds=1, fps=6)
+    assert "(unsure: 6 frames)" in run("probe", few)[1]
 
 
 def test_options_that_are_secret_are_not_shown(run: Run) -> None:

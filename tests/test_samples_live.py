@@ -433,6 +433,12 @@ def test_the_bell_plays_a_clip_as_a_camera(
     )
 
 
+def test_the_bell_needs_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds in ("-1", "0", "nan", "soon"):
+        with pytest.raises(SystemExit):
+            run(load("doorbell"), monkeypatch, "--seconds", seconds)
+
+
 # -------------------------------------------------------------------- the page
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import queue
 import random
 import re
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,9 @@ import pytest
 import longtake
 import longtake.engine
 from longtake import cli
+from longtake.alerts.action import ActionFailed
 from longtake.alerts.event import AlertEvent
-from longtake.cli import events
+from longtake.cli import events, run_watch
 from longtake.cli.endings import NOTHING_FOUND
 from longtake.cli.events import First, Shown, Told, in_words
 from longtake.models.embedded.filming import write_film
@@ -239,7 +243,7 @@ def test_who_cannot_be_told_is_noted_and_changes_no_code(watch: Run, film: Path)
     finally:
         refusing.close()
     assert code == 0 and len(refusing.posts) == 1
-    assert f"{ORANGE}: of 1 events 1 could not be told to everybody" in err
+    assert f"{ORANGE}: 1 of 1 event could not be told to everybody" in err
     assert "hidden" not in err
 
 
@@ -253,6 +257,159 @@ def test_a_program_runs_without_a_shell(watch: Run, film: Path, tmp_path: Path) 
     assert json.loads(line)["condition"] == ORANGE
 
 
+def test_several_programs_are_run_and_one_that_fails_is_told_of(
+    watch: Run, film: Path, tmp_path: Path
+) -> None:
+    first, last = (f"touch {tmp_path / name}" for name in "ab")
+    programs = ("--run", first, "--run", "false", "--run", last)
+    code, _, err = watch(film, "--when", ORANGE, *programs)
+    assert code == 0 and {path.name for path in tmp_path.iterdir()} >= {"a", "b"}
+    assert f"{ORANGE}: 1 of 1 event could not be told to everybody" in err
+
+
+def test_a_slow_webhook_has_its_time_after_ctrl_c_and_no_more(
+    watch: Run, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_watch, "LEAST_SETTLE_S", 1.0)
+    with never_answering() as (url, was_asked):
+        interrupt_when(was_asked)
+        begun = time.monotonic()
+        code, _, err = watch(film, "--when", ORANGE, "--notify", url, "--live", "--until", "9s")
+        assert time.monotonic() - begun < 8
+    assert code == cli.INTERRUPTED
+    assert "telling 1 event; Ctrl-C again gives up" in err
+    assert f"{ORANGE}: 1 of 1 event could not be told to everybody" in err
+
+
+def test_a_second_ctrl_c_gives_up_at_once(
+    watch: Run, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = threading.Event()
+    say = run_watch.say
+
+    def heard(text: str) -> None:
+        say(text)
+        if text.startswith("telling"):
+            said.set()
+
+    monkeypatch.setattr(run_watch, "say", heard)
+    monkeypatch.setattr(run_watch, "LEAST_SETTLE_S", 20.0)
+    with never_answering() as (url, was_asked):
+        interrupt_when(was_asked, said)
+        begun = time.monotonic()
+        code, _, err = watch(film, "--when", ORANGE, "--notify", url, "--live", "--until", "9s")
+        assert time.monotonic() - begun < 15
+    assert code == cli.INTERRUPTED and "1 of 1 event could not be told" in err
+
+
+@contextmanager
+def never_answering() -> Iterator[tuple[str, threading.Event]]:
+    """An address that takes what is posted and says nothing; the event: somebody has come."""
+    came = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            with suppress(OSError):
+                held.append(server.accept()[0])
+                came.set()
+
+        held: list[socket.socket] = []
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/in", came
+    for one in held:
+        one.close()
+
+
+def interrupt_when(*events: threading.Event) -> None:
+    """Ctrl-C after each of these."""
+
+    def press() -> None:
+        for one in events:
+            if one.wait(30):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+
+
+def test_an_action_that_is_let_go_of_is_waited_for_by_nobody() -> None:
+    class Hanging:
+        begun, end = threading.Event(), threading.Event()
+
+        def __call__(self, _: AlertEvent) -> None:
+            self.begun.set()
+            self.end.wait(30)
+
+        def stop(self) -> None:
+            self.end.set()
+
+    hanging, errors = Hanging(), queue.SimpleQueue[BaseException]()
+    told = Told(hanging, First(once=False))
+
+    def tell() -> None:
+        try:
+            told(event(1))
+        except BaseException as error:
+            errors.put(error)
+
+    threading.Thread(target=tell, daemon=True).start()
+    assert hanging.begun.wait(5)
+    told.let_go()
+    assert isinstance(errors.get(timeout=5), ActionFailed) and not hanging.end.is_set()
+    told.stop()
+    assert hanging.end.is_set()
+
+
+def test_advice_for_programs_is_not_given_at_the_command_line() -> None:
+    class Late:
+        def __call__(self, _: AlertEvent) -> None:
+            raise ActionFailed(
+                "x: killed after 30 s; raise timeout_s to give it longer; it said: y"
+            )
+
+        def stop(self) -> None:
+            pass
+
+    with pytest.raises(ActionFailed, match=r"^x: killed after 30 s; it said: y$"):
+        Told(Late(), First(once=False))(event(1))
+
+
+def test_once_reads_a_file_no_further(watch: Run, film: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.mp4"
+    write_film(Film(random.Random(4), 300), long, fps=2, scale=2)
+    words = ("--when", ORANGE, "--once", "--memory", tmp_path / "m", "--camera", "door")
+    code, out, err = watch(long, *words, "--json")
+    assert code == 0, err
+    shown = json.loads(out)
+    assert shown["ended"] == "once" and shown["sources"][0]["camera"] == "door"
+    assert shown["ingest"]["frames"] < 300, "of 600"
+    with longtake.open("embedded", tmp_path / "m") as take:
+        seen = take.watch(long)
+        assert not seen.is_known
+        seen.wait()
+        assert take.stats().frames + shown["ingest"]["frames"] >= 300, "what was left is seen now"
+
+
+def test_what_was_seen_before_is_told_from_the_log(watch: Run, film: Path, tmp_path: Path) -> None:
+    memory = ("--memory", tmp_path / "m")
+    assert watch(film, *memory, "--when", ORANGE)[0] == 0
+    code, out, err = watch(film, *memory, "--when", ORANGE, "--when", PURPLE)
+    assert (code, out) == (0, ""), err
+    assert f"{ORANGE}: what was seen before was not judged anew; the memory's log holds 1 ev" in err
+    assert f"{PURPLE}: what was seen before" in err and "holds 0 events" in err
+    assert f"longtake memory events {tmp_path / 'm'}" in err and "judgements" not in err
+    code, out, _ = watch(film, *memory, "--when", PURPLE, "--json")
+    assert code == NOTHING_FOUND
+    assert json.loads(out)["alerts"][0]["logged"] == 0
+
+
+def test_a_memory_in_use_says_what_can_be_done(watch: Run, film: Path, tmp_path: Path) -> None:
+    with longtake.open("embedded", tmp_path / "m"):
+        code, _, err = watch(film, "--memory", tmp_path / "m")
+    said = err.strip().splitlines()[-1]
+    assert code == cli.CONFIGURATION and "read-only" not in said
+    assert f"longtake ask --memory {tmp_path / 'm'}" in said and "another folder" in said
+
+
 def test_once_tells_the_first_event_alone(watch: Run, film: Path, receiver: Receiver) -> None:
     words = ("--when", ORANGE, "--when", "is there a star?", "--confirm", "1", "--cooldown", "0")
     code, out, err = watch(film, *words, "--once", "--jsonl", "--notify", receiver.url)
@@ -262,13 +419,23 @@ def test_once_tells_the_first_event_alone(watch: Run, film: Path, receiver: Rece
 
 
 def test_the_first_is_whoever_asks_first() -> None:
-    first = First(once=True)
-    done: list[AlertEvent] = []
-    told = Told(done.append, first)
+    enough: list[bool] = []
+    first = First(once=True, on_enough=lambda: enough.append(True))
+
+    class Kept(list[AlertEvent]):
+        def __call__(self, event: AlertEvent) -> None:
+            self.append(event)
+
+        def stop(self) -> None:
+            pass
+
+    done = Kept()
+    told = Told(done, first)
     one, two = event(1), event(2)
     told(two)
     told(one)
     assert done == [two] and first.passes(two) and not first.passes(one) and first.is_enough
+    assert enough == [True]
     every = First(once=False)
     assert every.passes(one) and every.passes(two) and not every.is_enough
 
@@ -302,10 +469,10 @@ def test_the_object_at_the_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         (["{film}", "--once"], cli.USAGE, "--when"),
         (["{film}", "--when", " "], cli.USAGE, "the condition is empty"),
         (["{film}", "--when", "a?", "--when", "a?"], cli.USAGE, "stands twice"),
-        (["{film}", "--when", "a?", "--every", "0"], cli.USAGE, "every_s=0"),
-        (["{film}", "--when", "a?", "--cooldown", "-1"], cli.USAGE, "cooldown_s=-1"),
-        (["{film}", "--when", "a?", "--confirm", "0"], cli.USAGE, "confirm=0"),
-        (["{film}", "--when", "a?", "--threshold", "2"], cli.USAGE, "threshold=2"),
+        (["{film}", "--when", "a?", "--every", "0"], cli.USAGE, "--every 0"),
+        (["{film}", "--when", "a?", "--cooldown", "-1"], cli.USAGE, "--cooldown -1"),
+        (["{film}", "--when", "a?", "--confirm", "0"], cli.USAGE, "--confirm 0"),
+        (["{film}", "--when", "a?", "--threshold", "2"], cli.USAGE, "--threshold 2"),
         (["{film}", "--when", "a?", "--until", "later"], cli.USAGE, "--until later"),
         (["{film}", "--when", "a?", "--notify", "ftp://x/?token=hidden"], cli.USAGE, "http"),
         (["{film}", "--when", "a?", "--run", "/nowhere/program"], cli.USAGE, "no such program"),

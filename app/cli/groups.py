@@ -150,7 +150,8 @@ def tell(watch: Watch, known: str) -> None:
         say(f"{watch.address}: {known}")
     if not report.complete:
         promised = f" of {clock(report.promised_s)}" if report.promised_s else ""
-        say(f"{watch.address}: {report.end_reason}; seen to {clock(report.ended_s or 0)}{promised}")
+        seen_s = report.ended_s if watch.newest_s is None else watch.newest_s - watch.offset_s
+        say(f"{watch.address}: {report.end_reason}; seen to {clock(seen_s or 0)}{promised}")
     if report.repairs:
         mended = ", ".join(f"{count} {name}" for name, count in report.repairs.items())
         say(f"{watch.address}: {mended}")

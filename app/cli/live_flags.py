@@ -13,12 +13,12 @@ import typer
 from longtake.cli.flags import seconds
 
 _DURATION = re.compile(
-    r"(?:(?P<d>{0})d)?(?:(?P<h>{0})h)?(?:(?P<m>{0})m)?(?:(?P<s>{0})s?)?".format(
+    r"(?:(?P<d>{0})d)?(?:(?P<h>{0})h)?(?:(?P<m>{0})m)?(?:(?P<s>{0})s)?|(?P<bare>{0})".format(
         r"(?:\d+(?:\.\d*)?|\.\d+)"
     ),
     re.IGNORECASE | re.ASCII,
 )
-_UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "bare": 1.0}
 LONGEST_FOR_S = 86400.0
 
 CameraOption = Annotated[

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _COLOURS = {"live": "green", "ended": "bright_black", "failed": "red"}  # any other: yellow
 _MOST_NAME = 40  # letters of a camera's name beside the numbers
 _LEAST_NAME = 8  # where there is no room for more
+_LEAST_WORDS = 2  # that stay: age and kept
 NOT_SAMPLED = "not sampled"  # why `longtake.streaming.sampling` drops what nobody wants to see
 _DRAW_S = 0.25  # at least between two drawings
 
@@ -141,12 +142,17 @@ def drawing(cameras: Sequence[CaptureStats], width: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
+    if not cameras:
+        return Group()
     states = [state_of(stats) for stats in cameras]
     heads = [f"\u25cf {state:<{max(map(len, states))}}" for state in states]
     words = [_words(stats) for stats in cameras]
-    rest = [len(head) + 2 + sum(2 + len(w) for w in its) for head, its in zip(heads, words)]
-    names = _names(cameras, width - max(rest, default=0))
-    name_width = max(map(len, names), default=0)
+    whole, least = (
+        width - max((_length(head, its[:most]) for head, its in zip(heads, words, strict=True)))
+        for most in (None, _LEAST_WORDS)
+    )
+    names = _names(cameras, whole, least - 1)  # a row that is cut ends with an ellipsis
+    name_width = max(map(len, names))
     rows = []
     for state, head, name, its in zip(states, heads, names, words, strict=True):
         row = Text(no_wrap=True, overflow="ellipsis")
@@ -156,13 +162,23 @@ def drawing(cameras: Sequence[CaptureStats], width: int) -> Group:
     return Group(*rows)
 
 
-def _names(cameras: Sequence[CaptureStats], room: int) -> list[str]:
-    """As long as they may be: whole, of addresses the host, at last `_LEAST_NAME` letters."""
+def _length(head: str, words: Sequence[str]) -> int:
+    """Of a row without its name."""
+    return len(head) + 2 + sum(2 + len(word) for word in words)
+
+
+def _names(cameras: Sequence[CaptureStats], whole: int, least: int) -> list[str]:
+    """Whole; else of addresses the host, and where rows still are too long, what is left beside
+    the words that stay.
+
+    Args:
+        whole, least: letters beside all words, and beside those that stay.
+    """
     for name in (name_of, _short_name):
         names = [shorten(name(stats), _MOST_NAME) for stats in cameras]
-        if max(map(len, names), default=0) <= room:
+        if max(map(len, names)) <= whole:
             return names
-    return [shorten(name, max(_LEAST_NAME, room)) for name in names]
+    return [shorten(name, max(_LEAST_NAME, least)) for name in names]
 
 
 def _short_name(stats: CaptureStats) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-ONCE_S = 0.2  # signals this close together are one: a process and its group get each
+ONCE_S = 0.02  # signals this close together are one: a process and its group get each
 
 
 class Terminated(KeyboardInterrupt):

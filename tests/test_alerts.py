@@ -168,7 +168,9 @@ def test_an_event_as_json_has_everything_but_pictures() -> None:
         "wall_s": 1e9 + 3,
         "probability": 0.75,
         "camera": "door",
-        "evidence": [{"start_s": 3.0, "end_s": 4.0, "score": 0.5, "camera": "door"}],
+        "evidence": [
+            {"start_s": 3.0, "end_s": 4.0, "wall_s": None, "score": 0.5, "camera": "door"}
+        ],
     }
 
 

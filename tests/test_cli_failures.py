@@ -378,7 +378,7 @@ def test_a_memory_that_another_process_writes_to(run: Run, clip: Path, tmp_path:
         assert (code, out) == (cli.CONFIGURATION, "")
         said = assert_one_line(err)
         assert f"process {holder.pid}" in said and str(memory) in said
-        assert "close it first" in said and "another folder" in said
+        assert "end that process" in said and "another folder" in said
         assert contents(memory) == before
         holder.stdin.close()
     assert holder.returncode == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 
 EMPTY_CELL = "\u2500"  # a thin line
 MARKED_CELL = "\u2588"  # a full block
@@ -24,6 +25,11 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     sign = "-" if seconds <= -1 else ""
     return f"{sign}{hours}:{minutes:02}:{whole:02}" if hours else f"{sign}{minutes}:{whole:02}"
+
+
+def wall_clock(wall_s: float) -> str:
+    """Unix seconds as the clock on the wall shows them, here: ``2026-11-21 14:03:22``."""
+    return datetime.fromtimestamp(wall_s).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def span(start_s: float, end_s: float) -> str:

@@ -49,6 +49,7 @@ class AlertEvent:
                 {
                     "start_s": moment.start_s,
                     "end_s": moment.end_s,
+                    "wall_s": moment.wall_s,
                     "score": moment.score,
                     "camera": moment.camera,
                 }

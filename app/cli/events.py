@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
 
 from longtake.alerts.action import ActionFailed
 from longtake.alerts.event import AlertEvent
 from longtake.cli.names import as_text, shown
-from longtake.cli.show import write_pictures
-from longtake.ui.view import clock, span
+from longtake.cli.show import moment_words, write_pictures
+from longtake.ui.view import clock, wall_clock
 
 Form = Literal["text", "json", "jsonl"]
 
@@ -160,11 +159,10 @@ def in_words(event: AlertEvent, pictures: Sequence[str]) -> str:
     """One line: ``0:42  2026-11-21 14:03:22  97%  condition  [camera]  evidence ...  pictures``."""
     parts = [clock(event.at_s)]
     if event.wall_s is not None:
-        parts.append(datetime.fromtimestamp(event.wall_s).strftime("%Y-%m-%d %H:%M:%S"))
+        parts.append(wall_clock(event.wall_s))
     parts += [f"{event.probability:.0%}", shown(event.condition)]
     if event.camera:
         parts.append(f"[{shown(event.camera)}]")
     if event.evidence:
-        moments = (f"{span(m.start_s, m.end_s)} ({m.score:.0%})" for m in event.evidence)
-        parts.append("evidence " + ", ".join(moments))
+        parts.append("evidence " + ", ".join(map(moment_words, event.evidence)))
     return "  ".join([*parts, *(shown(path) for path in pictures)])

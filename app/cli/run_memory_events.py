@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from longtake.cli.common import say
 from longtake.cli.endings import NOTHING_FOUND
 from longtake.cli.names import as_text, shown
 from longtake.memory.survey import ALBUM, reading, survey
-from longtake.ui.view import span
+from longtake.ui.view import span, wall_clock
 
 SCHEMA = "longtake.events/1"
 COLUMNS = ("number", "start_s", "end_s", "wall_s", "kind", "name", "text", "camera", "score")
@@ -72,7 +71,7 @@ def _in_words(event: Mapping[str, Any]) -> str:
     """``0:40-0:43  2026-11-21 14:03:22  97%  alert is-there-a-ring  is there a ring?  [door]``."""
     parts = [span(event["start_s"], event["end_s"])]
     if event["wall_s"] is not None:
-        parts.append(datetime.fromtimestamp(event["wall_s"]).strftime("%Y-%m-%d %H:%M:%S"))
+        parts.append(wall_clock(event["wall_s"]))
     if event["score"] is not None:
         parts.append(f"{event['score']:.0%}")
     parts += [shown(f"{event['kind']} {event['name']}"), shown(event["text"])]

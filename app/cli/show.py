@@ -10,7 +10,7 @@ from longtake.answer import Answer, Moment
 from longtake.cli.live_line import state_of
 from longtake.cli.names import as_text, shown
 from longtake.live_watch import LiveWatch
-from longtake.ui.view import clock, span, timeline
+from longtake.ui.view import clock, span, timeline, wall_clock
 
 if TYPE_CHECKING:
     from longtake.cli.groups import Watched
@@ -35,10 +35,12 @@ def print_evidence(told: Told, newest_s: float, *, is_live: bool = False) -> Non
     answer, moments = told.answer, told.answer.evidence
     if moments:
         spans = [(m.start_s, m.end_s) for m in moments]
-        said = "  ".join(f"{span(m.start_s, m.end_s)} ({m.score:.0%})" for m in moments)
+        said = "  ".join(map(moment_words, moments))
         length_s = max(newest_s, spans[0][1], 1.0)
         print(f"   evidence  {said}")
         print(f"   {timeline(spans, length_s, _TIMELINE_CELLS)}  {clock(newest_s)}")
+        if moments[0].wall_s is not None:
+            print(f"   seen on   {wall_clock(moments[0].wall_s)}")
     for path in told.pictures:
         print(f"   picture   {shown(path)}")
     if answer.coverage < 1:
@@ -46,6 +48,12 @@ def print_evidence(told: Told, newest_s: float, *, is_live: bool = False) -> Non
     print_times(answer, is_live)
     spent = answer.timings
     print(f"   first token {spent.first_token_s * 1e3:.0f} ms, all {spent.total_s * 1e3:.0f} ms")
+
+
+def moment_words(moment: Moment) -> str:
+    """``0:14-0:20 door (53%)``."""
+    camera = f" {shown(moment.camera)}" if moment.camera else ""
+    return f"{span(moment.start_s, moment.end_s)}{camera} ({moment.score:.0%})"
 
 
 def print_times(answer: Answer, is_live: bool) -> None:
@@ -183,6 +191,12 @@ def answer_json(told: Told) -> dict[str, Any]:
 
 def evidence_json(evidence: Sequence[Moment]) -> list[dict[str, Any]]:
     return [
-        {"start_s": m.start_s, "end_s": m.end_s, "score": round(m.score, 4), "camera": m.camera}
+        {
+            "start_s": m.start_s,
+            "end_s": m.end_s,
+            "wall_s": m.wall_s,
+            "score": round(m.score, 4),
+            "camera": m.camera,
+        }
         for m in evidence
     ]

@@ -1,7 +1,8 @@
-"""Being told to end: Ctrl-C, SIGTERM (a service manager, docker stop), SIGHUP (a closed terminal).
+"""Being told to end, as Ctrl-C does it: SIGTERM (a service manager, docker stop), SIGHUP (a closed
+terminal).
 
-All three raise in the main thread and end the run in order: what was seen is written, temporary
-files go, programs that were started end.
+They raise in the main thread and end the run in order: what was seen is written, temporary files
+go, programs that were started end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-ONCE_S = 0.02  # signals this close together are one: a process and its group get each
+ONCE_S = 0.2  # signals this close together are one: a process and its group get each
 
 
 class Terminated(KeyboardInterrupt):
@@ -48,15 +49,13 @@ def in_order() -> Iterator[Told]:
         before_s, newest_s = newest_s, time.monotonic()
         if newest_s - before_s < ONCE_S:
             return
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
         told.signal = signal.Signals(number)
         raise Terminated(told.signal.name)
 
     before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            before[number] = signal.signal(number, end)  # what is ignored stays so (nohup)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # what is ignored stays so (nohup)
+            before[number] = signal.signal(number, end)
     try:
         yield told
     finally:

@@ -172,7 +172,8 @@ class Inbox:
             why = f"pts_s={pts_s}: the cameras that are watched are at {ahead_s:.3f} (`now_s`)"
             return self._refuse("ahead", why)
         newest_s = max(newest_s, self.newest_push_s)
-        is_newest = place.newest_s == newest_s or len(self._cameras) == 1
+        is_alone = len(self._cameras) == 1 and not self._live
+        is_newest = place.newest_s == newest_s or is_alone
         if pts_s <= (newest_s if is_newest else max(place.newest_s, self._after_s)):
             return self._refuse("not later", _not_later(pts_s, newest_s))
         if pts_s < newest_s - LATE_S:

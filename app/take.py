@@ -132,8 +132,9 @@ class Take:
         Raises:
             SourceError: if it is a file that cannot be opened, or no address at all; says what
                 is wrong and what to do.
+            ValueError: if a camera is to begin or end at a time, or its name is too long.
             RuntimeError: if another source is still being watched that it cannot go beside, or
-                the take is closed.
+                the take is closed, or only read.
         """
         self._check_writes()
         check_camera(camera)

@@ -175,10 +175,11 @@ def test_the_others_answer_where_one_is_missing(
 
 def _request(words: Sequence[str], model: Path) -> run_ask.Request:
     """Of a user whose cameras answer soon, or not at all."""
+    settings = flags.settings({"model": str(model), "take.fps": 4.0, "take.window_s": 2.0})
+    capture = CaptureConfig(connect_s=0.3, allow=frozenset({"lavfi"}))
     return run_ask.Request(
         words=tuple(words),
-        settings=flags.settings({"model": str(model), "take.fps": 4.0, "take.window_s": 2.0}),
-        capture=CaptureConfig(connect_s=0.3, allow=frozenset({"lavfi"})),
+        settings=replace(settings, take=replace(settings.take, capture=capture)),
         for_s=0.3,
         form="json",
     )
@@ -477,3 +478,13 @@ def test_following_ends_with_the_source() -> None:
 
     with pytest.raises(SourceTimeout, match="no picture within"):
         follow([Over(stats(state="ended"))], 60.0, 60.0)  # type: ignore[list-item]
+
+
+def test_a_flag_of_cameras_overrides_what_was_set_earlier(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGTAKE_PRESET", "nonsense")
+    words = ("watch", LAVFI, "--allow-lavfi", "--until", "1s")
+    code, _, err = run(*words)
+    assert code == cli.CONFIGURATION and "LONGTAKE_PRESET" in err
+    assert run(*words, "--preset", "robust")[0] == 0

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from longtake.cli.common import config_file
-from longtake.cli.flags import number, settings, whole
+from longtake.cli.flag_groups import Given, Group
+from longtake.cli.flags import number, settings, take_settings, whole
 
 if TYPE_CHECKING:
+    from longtake.config import Settings
     from longtake.streaming.capture_config import CaptureConfig
 
 LiveOption = Annotated[
@@ -76,6 +79,42 @@ AllowLavfiOption = Annotated[
 ]
 
 
+_OF_ONE_SOURCE = ("live", "av_opt", "mask", "allow_lavfi")  # no key of the configuration
+CAPTURE = Group(
+    {
+        "live": (LiveOption, None),
+        "preset": (PresetOption, None),
+        "av_opt": (AvOption, None),
+        "policy": (PolicyOption, None),
+        "sampling": (SamplingOption, None),
+        "still": (StillOption, None),
+        "scene": (SceneOption, None),
+        "mask": (MaskOption, None),
+        "stall": (StallOption, None),
+        "reconnects": (ReconnectsOption, None),
+        "allow_lavfi": (AllowLavfiOption, False),
+    }
+)
+
+
+def watching_settings(capture: Given, **given: object) -> Settings:
+    """Settings of a command that may watch cameras.
+
+    Args:
+        capture: of `CAPTURE`.
+        given: the command's other flags, as `take_settings` takes them.
+
+    Raises:
+        ConfigError: if the configuration cannot be used.
+        ValueError: if a flag is out of range or not understood.
+    """
+    keys = {name: value for name, value in capture.items() if name not in _OF_ONE_SOURCE}
+    settled = take_settings(**given, **keys)
+    of_one = {name: capture[name] for name in _OF_ONE_SOURCE}
+    own = capture_config(base=settled.take.capture, **of_one)
+    return replace(settled, take=replace(settled.take, capture=own))
+
+
 def capture_config(
     *,
     live: bool | None = None,
@@ -98,8 +137,6 @@ def capture_config(
     Raises:
         ValueError: if a flag is out of range or not understood.
     """
-    from dataclasses import replace
-
     from longtake.streaming.capture_config import CaptureConfig
     from longtake.streaming.masks import Mask
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtake.cli.common import config_file
+from longtake.cli.flag_groups import Group
 from longtake.config import size
 
 if TYPE_CHECKING:
@@ -217,6 +218,32 @@ TopPOption = Annotated[
 SeedOption = Annotated[int | None, typer.Option(parser=whole, metavar="N", help="of the sampling")]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 
+MODEL = Group.of(
+    model=ModelOption,
+    device=DeviceOption,
+    dtype=DtypeOption,
+    quantize=QuantizeOption,
+    max_pixels=MaxPixelsOption,
+)
+STREAM = Group.of(mode=ModeOption, fps=FpsOption, window=WindowOption)
+RECALL = Group.of(
+    top_k=TopKOption,
+    select=SelectOption,
+    recall=RecallOption,
+    recall_tokens=RecallTokensOption,
+    scores=ScoresOption,
+    diversity=DiversityOption,
+)
+STORE = Group.of(
+    ram_bytes=RamOption,
+    disk_bytes=DiskOption,
+    codec=CodecOption,
+    ladder=LadderOption,
+    back_pressure=BackPressureOption,
+    index=IndexOption,
+)
+DECODING = Group.of(temperature=TemperatureOption, top_p=TopPOption, seed=SeedOption)
+
 
 _KEYS = {
     "model": "model",
@@ -242,6 +269,13 @@ _KEYS = {
     "temperature": "decoding.temperature",
     "top_p": "decoding.top_p",
     "seed": "decoding.seed",
+    "preset": "capture.preset",
+    "policy": "capture.policy",
+    "sampling": "capture.sampling",
+    "still": "capture.still",
+    "scene": "capture.scene",
+    "stall": "capture.stall_s",
+    "reconnects": "capture.reconnects",
 }
 
 

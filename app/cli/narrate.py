@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from longtake.cli import capture_flags, flags, live_flags
+from longtake.cli.flag_groups import Given, grouped
 
 
+@grouped
 def narrate(
     videos: Annotated[
         list[str],
@@ -18,6 +20,7 @@ def narrate(
             help="files, folders (- is stdin) or live addresses (rtsp://, webcam:0 ...)",
         ),
     ],
+    *,
     request: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="what the lines are to be about; or a question"),
@@ -50,37 +53,14 @@ def narrate(
             help="silence: probability of silence from which nothing is said [default: 0.725]",
         ),
     ] = None,
-    model: flags.ModelOption = None,
+    model: Annotated[Given, flags.MODEL],
     memory: flags.MemoryOption = None,
-    mode: flags.ModeOption = None,
-    fps: flags.FpsOption = None,
+    stream: Annotated[Given, flags.STREAM],
     start: flags.StartOption = None,
     stop: flags.StopOption = None,
-    window: flags.WindowOption = None,
-    ram_bytes: flags.RamOption = None,
-    disk_bytes: flags.DiskOption = None,
-    codec: flags.CodecOption = None,
-    ladder: flags.LadderOption = None,
-    back_pressure: flags.BackPressureOption = None,
-    index: flags.IndexOption = None,
-    temperature: flags.TemperatureOption = None,
-    top_p: flags.TopPOption = None,
-    seed: flags.SeedOption = None,
-    device: flags.DeviceOption = None,
-    dtype: flags.DtypeOption = None,
-    quantize: flags.QuantizeOption = None,
-    max_pixels: flags.MaxPixelsOption = None,
-    live: capture_flags.LiveOption = None,
-    preset: capture_flags.PresetOption = None,
-    av_opt: capture_flags.AvOption = None,
-    policy: capture_flags.PolicyOption = None,
-    sampling: capture_flags.SamplingOption = None,
-    still: capture_flags.StillOption = None,
-    scene: capture_flags.SceneOption = None,
-    mask: capture_flags.MaskOption = None,
-    stall: capture_flags.StallOption = None,
-    reconnects: capture_flags.ReconnectsOption = None,
-    allow_lavfi: capture_flags.AllowLavfiOption = False,
+    store: Annotated[Given, flags.STORE],
+    decoding: Annotated[Given, flags.DECODING],
+    capture: Annotated[Given, capture_flags.CAPTURE],
     camera: live_flags.CameraOption = None,
     until: live_flags.UntilOption = None,
     as_json: flags.JsonOption = False,
@@ -111,46 +91,14 @@ def narrate(
     chosen = [name for name, on in forms.items() if on]
     if len(chosen) > 1:
         raise ValueError(f"--{' and --'.join(chosen)}: choose one form of output")
-    settings = flags.take_settings(
-        model=model,
-        mode=mode,
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        max_pixels=max_pixels,
-        fps=fps,
-        window=window,
-        ram_bytes=ram_bytes,
-        disk_bytes=disk_bytes,
-        codec=codec,
-        ladder=ladder,
-        back_pressure=back_pressure,
-        index=index,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-    )
+    settings = capture_flags.watching_settings(capture, **model, **stream, **store, **decoding)
     return run_narrate.run(
         run_narrate.Request(
             videos=tuple(videos),
             settings=settings,
             telling=run_narrate.make_telling(request, every, rule, ratio, threshold),
-            sampling={"temperature": temperature, "top_p": top_p, "seed": seed},
+            sampling=decoding,
             memory=memory,
-            capture=capture_flags.capture_config(
-                base=settings.take.capture,
-                live=live,
-                preset=preset,
-                av_opt=av_opt,
-                policy=policy,
-                sampling=sampling,
-                still=still,
-                scene=scene,
-                mask=mask,
-                stall=stall,
-                reconnects=reconnects,
-                allow_lavfi=allow_lavfi,
-            ),
             names=tuple(camera or ()),
             start_s=flags.seconds("--from", start),
             stop_s=flags.seconds("--to", stop),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +17,6 @@ from longtake.cli.sources import Sources
 from longtake.cli.subtitles import srt
 from longtake.cli.watching import opened, watch_all
 from longtake.cli.words import Words, sort_words
-from longtake.streaming.capture_config import CaptureConfig
 
 if TYPE_CHECKING:
     from longtake.config import Settings
@@ -33,7 +32,6 @@ class Request:
     words: tuple[str, ...]
     settings: Settings
     memory: Path | None = None
-    capture: CaptureConfig = field(default_factory=CaptureConfig)
     names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
@@ -59,7 +57,7 @@ class Request:
     def sources(self) -> Sources:
         return Sources(
             addresses=self.sorted.videos,
-            capture=self.capture,
+            capture=self.settings.take.capture,
             names=self.names,
             memory=self.memory,
             start_s=self.start_s,

@@ -10,7 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from longtake.cli.signals import Terminated
 from longtake.cli.sources import Sources
 from longtake.cli.watching import LEAST_S, opened, watch_all
 from longtake.live_watch import LiveWatch
-from longtake.streaming.capture_config import CaptureConfig
 from longtake.ui.view import clock, span
 from longtake.wording import one_line
 
@@ -44,7 +43,6 @@ class Request:
     videos: tuple[str, ...]
     settings: Settings
     memory: Path | None = None
-    capture: CaptureConfig = field(default_factory=CaptureConfig)
     names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
@@ -62,7 +60,7 @@ class Request:
     def sources(self) -> Sources:
         return Sources(
             addresses=self.videos,
-            capture=self.capture,
+            capture=self.settings.take.capture,
             names=self.names,
             memory=self.memory,
             start_s=self.start_s,

@@ -28,7 +28,6 @@ from longtake.cli.watching import opened
 from longtake.modes.round_stream import LINE
 from longtake.narration.narration import Line, Narration
 from longtake.narration.telling import Telling
-from longtake.streaming.capture_config import CaptureConfig
 from longtake.ui.view import clock
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ class Request:
     telling: Telling
     sampling: Mapping[str, Any]  # fields of `Decoding` that flags may set; None: not given
     memory: Path | None = None
-    capture: CaptureConfig = field(default_factory=CaptureConfig)
     names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
@@ -66,7 +64,7 @@ class Request:
     def sources(self) -> Sources:
         return Sources(
             addresses=self.videos,
-            capture=self.capture,
+            capture=self.settings.take.capture,
             names=self.names,
             memory=self.memory,
             start_s=self.start_s,

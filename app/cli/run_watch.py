@@ -33,7 +33,6 @@ from longtake.cli.show import as_json
 from longtake.cli.sources import Sources
 from longtake.cli.watching import opened
 from longtake.live_watch import LiveWatch
-from longtake.streaming.capture_config import CaptureConfig
 
 if TYPE_CHECKING:
     from longtake.config import Settings
@@ -55,7 +54,6 @@ class Request:
     videos: tuple[str, ...]
     settings: Settings
     memory: Path | None = None
-    capture: CaptureConfig = field(default_factory=CaptureConfig)
     names: tuple[str, ...] = ()  # of cameras
     start_s: float | None = None
     stop_s: float | None = None
@@ -97,7 +95,7 @@ class Request:
     def sources(self) -> Sources:
         return Sources(
             addresses=self.videos,
-            capture=self.capture,
+            capture=self.settings.take.capture,
             names=self.names,
             memory=self.memory,
             start_s=self.start_s,

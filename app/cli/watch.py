@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from longtake.cli import capture_flags, flags, live_flags
+from longtake.cli.flag_groups import Given, grouped
 
 
+@grouped
 def watch(
     videos: Annotated[
         list[str],
@@ -19,6 +21,7 @@ def watch(
             help="live addresses (rtsp://, webcam:0 ...), together; or files, one after the other",
         ),
     ],
+    *,
     when: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,34 +76,13 @@ def watch(
             parser=flags.folder, metavar="DIR", help="write pictures of the evidence there, as JPEG"
         ),
     ] = None,
-    model: flags.ModelOption = None,
+    model: Annotated[Given, flags.MODEL],
     memory: flags.MemoryOption = None,
-    mode: flags.ModeOption = None,
-    fps: flags.FpsOption = None,
+    stream: Annotated[Given, flags.STREAM],
     start: flags.StartOption = None,
     stop: flags.StopOption = None,
-    window: flags.WindowOption = None,
-    ram_bytes: flags.RamOption = None,
-    disk_bytes: flags.DiskOption = None,
-    codec: flags.CodecOption = None,
-    ladder: flags.LadderOption = None,
-    back_pressure: flags.BackPressureOption = None,
-    index: flags.IndexOption = None,
-    device: flags.DeviceOption = None,
-    dtype: flags.DtypeOption = None,
-    quantize: flags.QuantizeOption = None,
-    max_pixels: flags.MaxPixelsOption = None,
-    live: capture_flags.LiveOption = None,
-    preset: capture_flags.PresetOption = None,
-    av_opt: capture_flags.AvOption = None,
-    policy: capture_flags.PolicyOption = None,
-    sampling: capture_flags.SamplingOption = None,
-    still: capture_flags.StillOption = None,
-    scene: capture_flags.SceneOption = None,
-    mask: capture_flags.MaskOption = None,
-    stall: capture_flags.StallOption = None,
-    reconnects: capture_flags.ReconnectsOption = None,
-    allow_lavfi: capture_flags.AllowLavfiOption = False,
+    store: Annotated[Given, flags.STORE],
+    capture: Annotated[Given, capture_flags.CAPTURE],
     camera: live_flags.CameraOption = None,
     as_json: flags.JsonOption = False,
     jsonl: Annotated[
@@ -125,41 +107,12 @@ def watch(
 
     if as_json and jsonl:
         raise ValueError("--json and --jsonl: choose one form of output")
-    settings = flags.take_settings(
-        model=model,
-        mode=mode,
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        max_pixels=max_pixels,
-        fps=fps,
-        window=window,
-        ram_bytes=ram_bytes,
-        disk_bytes=disk_bytes,
-        codec=codec,
-        ladder=ladder,
-        back_pressure=back_pressure,
-        index=index,
-    )
+    settings = capture_flags.watching_settings(capture, **model, **stream, **store)
     return run_watch.run(
         run_watch.Request(
             videos=tuple(videos),
             settings=settings,
             memory=memory,
-            capture=capture_flags.capture_config(
-                base=settings.take.capture,
-                live=live,
-                preset=preset,
-                av_opt=av_opt,
-                policy=policy,
-                sampling=sampling,
-                still=still,
-                scene=scene,
-                mask=mask,
-                stall=stall,
-                reconnects=reconnects,
-                allow_lavfi=allow_lavfi,
-            ),
             names=tuple(camera or ()),
             start_s=flags.seconds("--from", start),
             stop_s=flags.seconds("--to", stop),

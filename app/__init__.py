@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from longtake.answer import Choice as Choice
     from longtake.answer import Moment as Moment
     from longtake.asking import Asking as Asking
+    from longtake.client.client import Client as Client
+    from longtake.client.remote_take import RemoteTake as RemoteTake
     from longtake.engine import Engine as Engine
     from longtake.engine import open as open
     from longtake.inbox import Pushed as Pushed
@@ -48,6 +50,7 @@ _HOMES = {
     "Asking": "longtake.asking",
     "CaptureConfig": "longtake.streaming.capture_config",
     "Choice": "longtake.answer",
+    "Client": "longtake.client.client",
     "Command": "longtake.alerts.command",
     "Engine": "longtake.engine",
     "Event": "longtake.memory.events",
@@ -60,6 +63,7 @@ _HOMES = {
     "Moment": "longtake.answer",
     "Narration": "longtake.narration.narration",
     "Pushed": "longtake.inbox",
+    "RemoteTake": "longtake.client.remote_take",
     "StaleFrame": "longtake.streaming.errors",
     "State": "longtake.streaming.capture",
     "Take": "longtake.take",
@@ -76,6 +80,7 @@ __all__ = [
     "Asking",
     "CaptureConfig",
     "Choice",
+    "Client",
     "Command",
     "Engine",
     "Event",
@@ -88,6 +93,7 @@ __all__ = [
     "Moment",
     "Narration",
     "Pushed",
+    "RemoteTake",
     "StaleFrame",
     "State",
     "Take",

@@ -17,6 +17,7 @@ class Moment:
     camera: str = ""
     thumbnail: bytes | None = field(default=None, repr=False)  # JPEG
     wall_s: float | None = None  # Unix time of its beginning, where it is known
+    number: int | None = None  # of the chunk whose picture is shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
 """A question on its way: asked by one thread, answered by the engine's.
 
 The worker puts pieces of text, then the answer or what went wrong; whoever asked waits, looks,
-streams, or cancels.
+streams, or cancels.  Threads that wait hold nothing; a coroutine's loop is told when to look again,
+and no thread waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from longtake.answer import Answer
 from longtake.latch import Latch
@@ -26,6 +29,8 @@ class Asking:
         self._is_cancelled = False
         self._answer: Answer | None = None
         self._error: BaseException | None = None
+        self._bells: list[Callable[[], None]] = []  # of coroutines that wait
+        self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
 
     def done(self) -> bool:
         return self._settled.is_open
@@ -52,24 +57,42 @@ class Asking:
         assert self._answer is not None
         return self._answer
 
+    async def aresult(self) -> Answer:
+        """`result` for coroutines, of any loop.  Giving up waiting does not end the answer:
+        `cancel` does."""
+        with self._bell() as bell:
+            while not self.done():
+                await bell.wait()
+                bell.clear()
+        return self.result()
+
     def __iter__(self) -> Iterator[str]:
         """Pieces of text as they come; ends with the answer.  Raises what went wrong."""
         while (piece := self._pieces.get()) is not None:
             yield piece
-        self._pieces.put(None)  # a second iteration ends at once
+        self._put(None)  # a second iteration ends at once
         self.result()
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """The same for coroutines; one thread of the loop's pool waits."""
-        while (piece := await asyncio.to_thread(self._pieces.get)) is not None:
-            yield piece
-        self._pieces.put(None)
+        """The same for coroutines, of any loop."""
+        with self._bell() as bell:
+            while True:
+                bell.clear()  # before looking: what comes then rings again
+                try:
+                    piece = self._pieces.get_nowait()
+                except queue.Empty:
+                    await bell.wait()
+                    continue
+                if piece is None:
+                    break
+                yield piece
+        self._put(None)
         self.result()
 
     # the worker's side
 
     def add(self, piece: str) -> None:
-        self._pieces.put(piece)
+        self._put(piece)
 
     def finish(self, answer: Answer) -> None:
         self._answer = answer
@@ -81,4 +104,28 @@ class Asking:
 
     def _settle(self) -> None:
         self._settled.open()
-        self._pieces.put(None)
+        self._put(None)
+
+    def _put(self, piece: str | None) -> None:
+        self._pieces.put(piece)
+        with self._lock:
+            bells = tuple(self._bells)
+        for ring in bells:
+            ring()
+
+    @contextmanager
+    def _bell(self) -> Iterator[asyncio.Event]:
+        """Rings in the loop that runs here whenever something was put."""
+        bell, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def ring() -> None:
+            with suppress(RuntimeError):  # that loop is closed, and nobody waits in it
+                loop.call_soon_threadsafe(bell.set)
+
+        with self._lock:
+            self._bells.append(ring)
+        try:
+            yield bell
+        finally:
+            with self._lock:
+                self._bells.remove(ring)

@@ -26,16 +26,6 @@ class Cameras:
         self._watched: dict[str, LiveWatch] = {}
         self._read: dict[str, int] = {}  # number of the frame that `async_read` gave last
         self._lock = threading.Lock()
-        self._origin = (0.0, 0.0)  # monotonic seconds, and the session time of that moment
-
-    def session_s(self, monotonic_s: float) -> float:
-        """When something happened, in session time; for all cameras that run now."""
-        begun_s, offset_s = self._origin
-        return max(offset_s, offset_s + monotonic_s - begun_s)
-
-    def begin(self, offset_s: float) -> None:
-        """No camera runs: the next one's time begins here and now."""
-        self._origin = (time.monotonic(), offset_s)
 
     def add(self, watch: LiveWatch) -> None:
         """A camera takes the place of one of its name that has ended; of many, those that ended

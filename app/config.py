@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_origin, get_type_hints
 
 from longtake.config_file import ConfigError as ConfigError
 from longtake.config_file import read_entries
+from longtake.server.config import ServeConfig
 
 if TYPE_CHECKING:
     from longtake.settings import TakeConfig
 
 DEFAULT, FLAG = "default", "flag"  # origins beside "environment NAME" and "FILE line N"
-TABLES = ("take", "memory", "decoding", "capture")
+TABLES = ("take", "memory", "decoding", "capture", "serve")
 # Of `CaptureConfig`: what belongs to one address, and not to a file of settings.
-_OF_ONE_SOURCE = ("live", "av_options", "masks", "allow")
+_OF_ONE_SOURCE = ("live", "av_options", "masks", "allow", "passage")
 _TOP: Mapping[str, Any] = {  # key -> type; defaults are those of `Settings`
     "model": str,
     "device": str,
@@ -44,6 +45,7 @@ class Settings:
     dtype: str = "auto"
     quantize: str = "none"  # or 4bit, 8bit
     max_pixels: int | None = None  # of a step's frames together; None: from the model
+    serve: ServeConfig = field(default_factory=ServeConfig)
 
     def __post_init__(self) -> None:
         from longtake.models.quantization import CHOICES
@@ -108,7 +110,7 @@ def flat(settings: Settings) -> dict[str, Any]:
     """Key -> value, in the order of a file."""
     rooms = {"take": settings.take, "memory": settings.take.memory}
     homes: dict[str, object] = {"": settings, **rooms, "decoding": settings.take.decoding}
-    homes["capture"] = settings.take.capture
+    homes |= {"capture": settings.take.capture, "serve": settings.serve}
     parts = ((key, *key.rpartition(".")[::2]) for key in _hints())
     return {key: getattr(homes[table], name) for key, table, name in parts}
 
@@ -130,11 +132,12 @@ def _hints() -> dict[str, Any]:
     from longtake.settings import TakeConfig
     from longtake.streaming.capture_config import CaptureConfig
     from longtake.streaming.masks import Mask
+    from longtake.streaming.passage import Passage
 
     hints = dict(_TOP)
-    rooms = (TakeConfig, MemoryConfig, Decoding, CaptureConfig)
+    rooms = (TakeConfig, MemoryConfig, Decoding, CaptureConfig, ServeConfig)
     for table, room in zip(TABLES, rooms, strict=True):
-        types = get_type_hints(room, localns={"Mask": Mask})
+        types = get_type_hints(room, localns={"Mask": Mask, "Passage": Passage})
         names = [f.name for f in fields(room) if f.name not in (*TABLES, *_OF_ONE_SOURCE)]
         hints |= {f"{table}.{name}": types[name] for name in names}
     return hints
@@ -153,7 +156,7 @@ def _build(values: Mapping[str, object]) -> Settings:
     memory, decoding = MemoryConfig(**parts["memory"]), Decoding(**parts["decoding"])
     capture = CaptureConfig(**parts["capture"])
     take = TakeConfig(**parts["take"], memory=memory, decoding=decoding, capture=capture)
-    return Settings(**parts[""], take=take)
+    return Settings(**parts[""], take=take, serve=ServeConfig(**parts["serve"]))
 
 
 # ------------------------------------------------------------------ where values come from
@@ -200,6 +203,9 @@ def _read_value(key: str, value: object, origin: str, hint: Any, *, is_text: boo
     try:
         if key.endswith("_bytes") and isinstance(value, str):
             value, is_text = size(value), False
+        elif get_origin(hint) is tuple and isinstance(value, list | str):  # "a, b" as ["a", "b"]
+            words = value.split(",") if isinstance(value, str) else value
+            value, is_text = tuple(w.strip() if isinstance(w, str) else w for w in words), False
         if is_text:
             assert isinstance(value, str)
             read = kind.validate_strings(value)

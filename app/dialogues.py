@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 MAX_CONVERSATIONS = 16
 MAX_TURNS = 64  # of each; how many of them reach the model is bounded in tokens
 
 Turns = tuple[tuple[str, str], ...]
+
+
+def checked_dialogue(dialogue: Sequence[tuple[str, str]]) -> Turns:
+    """Turns that somebody gives: the newest `MAX_TURNS` of them.
+
+    Raises:
+        ValueError: if one is no question with its answer.
+    """
+    for turn in dialogue:
+        if isinstance(turn, str) or len(turn) != 2 or not all(isinstance(t, str) for t in turn):
+            raise ValueError(f"dialogue: {turn!r} is no pair of a question and its answer, as text")
+        if any("\ud800" <= letter <= "\udfff" for text in turn for letter in text):
+            raise ValueError("the dialogue holds bytes that are no UTF-8: give it as text")
+    return tuple((question, told) for question, told in dialogue[-MAX_TURNS:])
 
 
 class Dialogues:

@@ -133,6 +133,10 @@ class Engine:
         """End all answers of a take with what there is; how many."""
         return self._worker.cancel(session)
 
+    def questions_waiting(self, session: Session) -> int:
+        """Of a take, that are not being answered yet."""
+        return self._worker.waiting(session)
+
     def cut(self, session: Session) -> None:
         """On the worker: no answer of a take is being spoken any more."""
         self._worker.cut(session)

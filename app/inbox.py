@@ -124,6 +124,12 @@ class Inbox:
             place.newest.put(_still(place.count, frame))
         return ""
 
+    def refuse(self, kind: str, reason: str) -> str:
+        """Count a frame that is not to be taken in, whatever it is; returns the reason."""
+        with self._lock:
+            self._offered += 1
+            return self._refuse(kind, reason)
+
     def newest_pushed(self, camera: str) -> Newest | None:
         """Where the newest frame of a camera lies that was pushed."""
         with self._lock:
@@ -169,7 +175,7 @@ class Inbox:
         if failure is not None:
             return self._refuse("after a failure", str(failure))
         if pts_s > ahead_s:
-            why = f"pts_s={pts_s}: the cameras that are watched are at {ahead_s:.3f} (`now_s`)"
+            why = f"pts_s={pts_s}: must be at most {ahead_s:.3f} now, a second ahead of `now_s`"
             return self._refuse("ahead", why)
         newest_s = max(newest_s, self.newest_push_s)
         is_alone = len(self._cameras) == 1 and not self._live

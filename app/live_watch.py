@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from longtake.streaming.addresses import Address
@@ -16,6 +16,7 @@ from longtake.streaming.capture import Capture, CaptureStats, Outage, State
 from longtake.streaming.capture_config import CaptureConfig
 from longtake.streaming.errors import SourceError
 from longtake.streaming.mailbox import Mailbox
+from longtake.streaming.masks import Mask
 from longtake.streaming.newest import Newest
 from longtake.streaming.report import SourceReport
 from longtake.stretch import Stretch
@@ -34,6 +35,7 @@ class LiveWatch:
 
     Args:
         mailbox: of this camera alone.
+        masks: blacked out; asked for each frame.
         session_s: monotonic seconds to session time.
     """
 
@@ -51,6 +53,7 @@ class LiveWatch:
         max_side: int,
         mailbox: Mailbox,
         session_s: Callable[[float], float],
+        masks: Callable[[], Sequence[Mask]],
         ears: Ears,
     ) -> None:
         self.address, self.kind, self.camera = address.shown, address.kind, camera
@@ -68,6 +71,7 @@ class LiveWatch:
             mailbox=mailbox,
             newest=self.newest,
             session_s=session_s,
+            masks=masks,
             on_outage=lambda outage: ears.on_outage(camera, outage),
             on_end=self._end_reading,
         )

@@ -30,3 +30,4 @@ class Found:
     thumbnail: bytes | None = field(default=None, repr=False)  # JPEG
     matched: tuple[str, ...] = (BY_KEYS,)  # of BY_KEYS, BY_CAPTION
     caption: str | None = None  # the words, where they were found in one
+    number: int | None = None  # of the chunk whose picture is shown

@@ -315,4 +315,6 @@ def blind_vectors(session: Session, prompt: Prompt) -> Tensor:
 def _moment(session: Session, first: int, last: int, score: float) -> Moment:
     begin, end = session.info(first), session.info(last)
     picture = session.thumbnail(first)
-    return Moment(begin.start_s, end.end_s, score, begin.camera, picture, begin.wall_s)
+    return Moment(
+        *(begin.start_s, end.end_s, score, begin.camera, picture, begin.wall_s), number=first
+    )

@@ -19,9 +19,8 @@ import torch
 from longtake import scope
 from longtake.asked import Asked
 from longtake.candidates import Candidates
-from longtake.memory.chunk import ChunkInfo
 from longtake.memory.recall import peaks, shares
-from longtake.moments import BY_CAPTION, BY_KEYS, Found, Picture
+from longtake.moments import BY_CAPTION, BY_KEYS, Found
 from longtake.recalling import blind_vectors, selection_of
 from longtake.windows import read_window
 
@@ -69,28 +68,6 @@ def search(
     in_turns = chain.from_iterable(zip_longest(by_keys, by_captions))
     chosen = islice((match for match in in_turns if match is not None), top)
     return [_found(session, match) for match in chosen]
-
-
-def pictures(session: Session, start_s: float, end_s: float) -> list[Picture]:
-    """Chunks that touch a span, in time order, with what is shown of them.
-
-    Raises:
-        ValueError: if these are not two times in order.
-    """
-    when = scope.When(between_s=(start_s, end_s))
-    assert when.between_s is not None
-    held = session.held()
-    return [
-        Picture(
-            info.number,
-            info.start_s,
-            info.end_s,
-            info.camera,
-            session.thumbnail(info.number),
-            _said(session, info),
-        )
-        for info in held[scope.touching(held, *when.between_s)]
-    ]
 
 
 @torch.inference_mode()
@@ -145,13 +122,5 @@ def _found(session: Session, match: _Match) -> Found:
         session.thumbnail(match.first),
         match.matched,
         match.caption,
+        match.first,
     )
-
-
-def _said(session: Session, info: ChunkInfo) -> str | None:
-    lines: Sequence[str] = [
-        caption.text
-        for caption in session.captions(info.start_s, info.end_s)
-        if caption.camera == info.camera
-    ]
-    return " ".join(lines) or None

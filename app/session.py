@@ -73,6 +73,7 @@ class Session:
         self._generation = -1  # of the store, when the index was made to fit it
         self._unstored = 0  # chunks that were never put
         self._last_chunks: int | None = None  # how many were held when it was closed
+        self.live: tuple[ChunkInfo, ...] = ()  # on the device, in time order; for other threads
         self._hidden = Hidden(store.noted(_HIDDEN, []))
         with torch.inference_mode():
             self.stream = self.mode.stream(adapter, self.pace, config)
@@ -181,17 +182,25 @@ class Session:
         self._ended_s = info.end_s
         self._unstored += 1
         self._store.album.put(info.number, image)
+        self._publish()
         self._store_leaving()
         for listener in self.listeners:
             listener(info)
 
+    def _publish(self) -> None:
+        """Whoever looks from another thread sees what was before or what is now, whole."""
+        self.live = tuple(self._live_infos())
+
     def _store_leaving(self) -> None:
+        if not self._leaving:
+            return
         while self._leaving:
             chunk = self._leaving[0]
             vectors = summarize(chunk.keys)
             if self._archive(chunk, vectors):
                 self.index.add(chunk.info.number, vectors.cpu())
             del self._leaving[0]
+        self._publish()
 
     def _archive(self, chunk: Chunk, vectors: Tensor) -> bool:
         """To the store; whether it can be recalled from there."""
@@ -250,6 +259,7 @@ class Session:
         self._ended_s = max([self._ended_s, *(info.end_s for info in past[-1:])])
         seen = [self.seen_s, self._store.noted(SEEN), past[-1].end_s if past else None]
         self.seen_s = max((at_s for at_s in seen if at_s is not None), default=None)
+        self._publish()
 
     def _align(self, behind: int) -> None:
         """Make the index hold the chunks before a number that can be recalled."""
@@ -295,6 +305,7 @@ class Session:
         if any(info.number in gone for info in self.window.infos):
             self._renew([c for c in self.window.chunks() if c.info.number not in gone])
         self.stream.wipe()
+        self._publish()
         unstored = [info for number, info in gone.items() if number >= beyond]
         if unstored:  # numbers only rise: those before come first
             self._write_window(unstored[-1].number)

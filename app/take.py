@@ -10,14 +10,11 @@ import logging
 import math
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
 
 from longtake.admission import Wish, admit
 from longtake.alerts.alert import Alert
@@ -28,10 +25,12 @@ from longtake.answer import Answer
 from longtake.asked import Asked, Select
 from longtake.asking import Asking
 from longtake.cameras import Cameras
-from longtake.dialogues import Dialogues
+from longtake.dialogues import Dialogues, checked_dialogue
+from longtake.holding import Held
 from longtake.inbox import FORGOTTEN, Inbox, Pushed
 from longtake.ledger import Ledger
 from longtake.live_watch import Ears, LiveWatch
+from longtake.memory.album import Caption
 from longtake.memory.events import Event
 from longtake.memory.intake import check_camera
 from longtake.models.base import Adapter
@@ -41,10 +40,13 @@ from longtake.narration.narrating import Narrating
 from longtake.narration.narration import Narration
 from longtake.narration.rules import RATIO, THRESHOLD
 from longtake.narration.telling import REQUEST, Telling
+from longtake.overview import Overview
+from longtake.pushing import Image, Pushing
 from longtake.scope import When
-from longtake.searching import pictures, search
+from longtake.searching import search
 from longtake.seeing import Follower, Seeing
 from longtake.session import Session
+from longtake.session_time import SessionTime
 from longtake.settings import Pace
 from longtake.stats import TakeStats
 from longtake.strategies.plans import Plans
@@ -53,18 +55,19 @@ from longtake.streaming.capture import Outage
 from longtake.streaming.capture_config import CaptureConfig
 from longtake.streaming.errors import redact
 from longtake.streaming.frame import Frame
-from longtake.streaming.masks import black_out
+from longtake.streaming.masks import Mask, checked_masks
 from longtake.streaming.sources import is_camera
 from longtake.stretch import Stretch
 from longtake.watch import Watch
 from longtake.wording import one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from longtake.engine import Engine
+    from longtake.memory.exporting import Exported
     from longtake.memory.forgetting import Forgotten
     from longtake.memory.store import Store
-
-MOST_AHEAD_S = 1.0  # of the cameras that are watched
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +86,7 @@ class Take:
         self._owns_engine = False
         self._lock = threading.Lock()
         self._closed = False
+        self._masks: tuple[Mask, ...] = ()
         self._dialogues = Dialogues()
         self._narrating = Narrating(session)
         self._plans = Plans(session.config.recall, str(session.adapter.device))
@@ -94,9 +98,12 @@ class Take:
         )
         self._cameras = Cameras(self._inbox)
         self._ledger = Ledger(store)
+        self._overview = Overview(session, store, lambda: self.now_s)
         self._alerts = Alerts(session, session.log)
         followers: list[Follower] = [self._narrating, self._alerts]
         self._seeing = Seeing(session, self._inbox, self._ledger, followers, self._miss)
+        self._time = SessionTime(session, self._inbox, self._seeing)
+        self._pushing = Pushing(session, self._inbox, self._seeing, self._time, lambda: self.masks)
         self._last_stats: TakeStats | None = None
         self._has_ended = threading.Event()
 
@@ -150,16 +157,25 @@ class Take:
         return self._watch_file(Wish(address, start_s, stop_s, config), camera, config)
 
     def _watch_file(self, wish: Wish, camera: str, config: CaptureConfig) -> Watch:
-        self._seeing.check_alone(redact(os.fspath(wish.address)))
-        admitted = admit(wish, self._ledger, self._session, self._next_offset_s())
+        address = redact(os.fspath(wish.address))
+        self._seeing.check_alone(address)
+        self._time.check_quiet(address)
+        admitted = admit(wish, self._ledger, self._session, self._time.next_offset_s)
         if admitted.finished is not None:
             self._seeing.nothing_new()
             return Watch.of_known(admitted.source, self._inbox.read, admitted.finished)
         box = self._inbox.add(1) if config.policy == "newest" else self._inbox.read
-        watch = Watch(admitted, box, self._engine.wake, camera=camera, masks=config.masks)
+        watch = Watch(
+            admitted,
+            box,
+            self._engine.wake,
+            camera=camera,
+            masks=lambda: (*config.masks, *self._masks),
+        )
         try:
             with self._lock:
                 self._check_open()
+                self._time.make_way(address)
                 self._seeing.add(watch)
         except BaseException:
             self._inbox.remove(box)
@@ -172,17 +188,17 @@ class Take:
         session = self._session
         with self._lock:
             self._check_open()
-            if not self._seeing.watches:
-                self._cameras.begin(self._next_offset_s())
+            self._time.run_for_camera()
             capacity = session.config.mailbox_frames if config.policy == "every" else 1
             watch = LiveWatch(
                 parse_address(address, config.allow),
                 config,
+                masks=lambda: (*config.masks, *self._masks),
                 camera=camera,
                 fps=self.pace.fps,
                 max_side=max(session.adapter.frame_side, session.config.memory.thumbnail_px),
                 mailbox=self._inbox.add(capacity),
-                session_s=self._cameras.session_s,
+                session_s=self._time.session_s,
                 ears=Ears(on_outage=self._seeing.note_outage, on_end=self._engine.wake),
             )
             try:
@@ -196,13 +212,15 @@ class Take:
 
     def push(
         self,
-        image: NDArray[Any],
-        pts_s: float,
+        image: Image,
+        pts_s: float | None = None,
         *,
+        age_s: float = 0.0,
         camera: str = "",
         wall_s: float | None = None,
     ) -> Pushed:
-        """Show one frame; never waits.  The image, uint8 RGB ``[H, W, 3]``, is copied.
+        """Show one frame; never waits.  The image, uint8 RGB ``[H, W, 3]``, is copied; bytes of
+        a JPEG or PNG are decoded, at most 50 megapixels of them, if the frame is taken in.
 
         Every camera has a mailbox of its own; full, its oldest frame gives way (counted).  A time
         that is not later than its last one is refused.  With policy ``newest`` a camera's newest
@@ -210,50 +228,43 @@ class Take:
         taken; the others are refused, ``not sampled``, without being copied.  Where the model
         failed on earlier frames, the next push is refused with the reason, once.
 
-        Beside cameras that are watched a time is one of theirs, `now_s`; what is more than a
+        Without ``pts_s`` it was taken ``age_s`` seconds ago, in session time that runs with the
+        clock (`now_s`): that of cameras that are watched, else begun by the first such frame,
+        behind what was seen; all cameras share it until the take closes.  A file and such frames
+        cannot go side by side: while one is read these are refused, and none is read before there
+        were none of them for 5 seconds.  Where time runs with the clock a ``pts_s`` more than a
         second ahead of it is refused.
 
         Raises:
-            ValueError: if it is no picture or no time.
+            ValueError: if it is no picture or no time; it does not count as received.
             RuntimeError: if the take is closed, or only read.
         """
         self._check_writes()
-        if pts_s < 0:
-            raise ValueError(f"pts_s={pts_s}: session time counts from 0 s")
-
-        def copied() -> Frame:
-            own = image.copy() if hasattr(image, "copy") else image
-            frame = Frame(pts_s, own, camera, wall_s)
-            masks = self._session.config.capture.masks
-            return replace(frame, image=black_out(frame.image, masks, camera)) if masks else frame
-
-        lag_s = max(0.0, pts_s - self._session.newest_s)
-        newest_s, ahead_s = self._newest_read_s(), self._ahead_s()
-        reason = self._inbox.push(camera, pts_s, newest_s, copied, ahead_s)
-        return Pushed(not reason, reason, lag_s)
+        return self._pushing.push(image, pts_s, age_s, camera, wall_s)
 
     @property
     def now_s(self) -> float:
-        """Session time of this moment where cameras are watched, else of the newest frame."""
-        is_live = any(isinstance(watch, LiveWatch) for watch in self._seeing.watches)
-        if is_live:
-            return self._cameras.session_s(time.monotonic())
-        return max(0.0, self._newest_received_s())
+        """Session time of this moment where it runs with the clock: while cameras are watched, or
+        frames are pushed without a time.  Else of the newest frame."""
+        return self._time.now_s
 
-    def _ahead_s(self) -> float:
-        """Beyond this no pushed frame may lie."""
-        is_live = any(isinstance(watch, LiveWatch) for watch in self._seeing.watches)
-        return self.now_s + MOST_AHEAD_S if is_live else math.inf
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """Those of the take's settings, and behind them those of `mask`."""
+        return (*self._session.config.capture.masks, *self._masks)
 
-    def _newest_read_s(self) -> float:
-        """Session time of the newest frame that was read of a source, or seen; -inf before."""
-        read = [w.newest_s for w in self._seeing.watches if w.newest_s is not None]
-        seen = [] if self._session.seen_s is None else [self._session.seen_s]
-        return max((*read, *seen), default=float("-inf"))
+    def mask(self, masks: Sequence[Mask]) -> None:
+        """Black these out from the next frame on, of cameras, files and pushed frames alike.
 
-    def _newest_received_s(self) -> float:
-        """Session time of the newest frame that has come, seen or not; -inf before the first."""
-        return max(self._inbox.newest_push_s, self._newest_read_s())
+        They take the place of those that were given here before.  What settings mask, of the take
+        or of `watch`, stays masked.
+
+        Raises:
+            ValueError: if there are too many.
+            RuntimeError: if the take is closed, or only read.
+        """
+        self._check_writes()
+        self._masks = checked_masks(masks)
 
     def drain(self) -> None:
         """Return when every frame received so far has been seen (or dropped, counted).
@@ -317,20 +328,22 @@ class Take:
         """
         return self._engine.cancel(self._session)
 
+    @property
+    def questions_waiting(self) -> int:
+        """How many questions are not being answered yet."""
+        return self._engine.questions_waiting(self._session)
+
     def stream(self, question: str, **options: Any) -> Asking:
         """Ask, and iterate over pieces of the answer as they come; `result` is the whole."""
         return self.submit(question, **options)
 
     async def aask(self, question: str, **options: Any) -> Answer:
-        """`ask` for coroutines."""
-        import asyncio
-
+        """`ask` for coroutines; no thread waits.  Cancelling the task cancels the answer."""
         asking = self.submit(question, **options)
         try:
-            return await asyncio.to_thread(asking.result)
-        except asyncio.CancelledError:
-            asking.cancel()
-            raise
+            return await asking.aresult()
+        finally:
+            asking.cancel()  # where it is there already, nothing comes of it
 
     async def astream(self, question: str, **options: Any) -> AsyncIterator[str]:
         """`stream` for coroutines: pieces as they come.  Leaving early cancels the answer."""
@@ -351,6 +364,7 @@ class Take:
         top_k: int | None = None,
         decoding: Decoding | None = None,
         conversation: str | None = None,
+        dialogue: Sequence[tuple[str, str]] | None = None,
         deadline_s: float | None = None,
         select_by: str | None = None,
         recall: str | None = None,
@@ -371,6 +385,8 @@ class Take:
             decoding: greedy, or sampled with a seed.
             conversation: name of a dialogue that this question continues; the newest of at most
                 16 conversations are kept.
+            dialogue: earlier questions and answers, oldest first, in place of a conversation; as
+                many of the newest as fit are read (``dialogue_tokens``), and none is kept.
             deadline_s: from now; what there is then is the answer, marked partial.
             select_by: how layers choose what they recall, ``dependent`` or ``blind``; None: as
                 the take's config or the model's recipe says.
@@ -384,7 +400,7 @@ class Take:
             with_window: False leaves the newest part of the stream out of the context.
 
         Raises:
-            ValueError: if a value makes no sense.
+            ValueError: if a value makes no sense, or both conversation and dialogue are given.
             Busy: if too many questions wait already.
         """
         self._check_open()
@@ -405,14 +421,17 @@ class Take:
             diversity_s=diversity_s,
             select=select,
             with_window=with_window,
-            newest_received_s=self._newest_received_s,
+            newest_received_s=lambda: self._time.newest_received_s,
         )
+        if dialogue is not None and conversation is not None:
+            raise ValueError("conversation and dialogue: give one, what was said is in either")
+        given = None if dialogue is None else checked_dialogue(dialogue)
         remember = None if conversation is None else _Remember(self._dialogues, conversation)
         return self._engine.ask(
             self._session,
             asked,
             deadline_s,
-            lambda: self._dialogues.turns(conversation),
+            lambda: self._dialogues.turns(conversation) if given is None else given,
             remember,
         )
 
@@ -444,15 +463,95 @@ class Take:
         self._check_open()
         return self._engine.run(lambda: search(self._current(), text, top, between_s))
 
-    def frames(self, start_s: float, end_s: float) -> list[Picture]:
+    def frames(self, start_s: float, end_s: float, most: int | None = None) -> list[Picture]:
         """What is shown of the chunks that touch a span, in time order: pictures and captions,
-        also of those that are too old to be recalled.
+        also of those that are too old to be recalled.  Waits for nobody's turn.
+
+        Args:
+            most: only so many of them, evenly spread; None: all.
 
         Raises:
-            ValueError: if these are not two times in order.
+            ValueError: if these are not two times in order, or ``most`` is no number.
         """
         self._check_open()
-        return self._engine.run(lambda: pictures(self._current(), start_s, end_s))
+        return self._overview.frames(start_s, end_s, most)
+
+    def picture(self, number: int) -> Picture | None:
+        """What is shown of one chunk, by its number; None if there is none, or no more.  Its
+        ``jpeg`` is None where it has no picture."""
+        self._check_open()
+        return self._overview.picture(number)
+
+    def picture_at(self, at_s: float, camera: str | None = None) -> Picture | None:
+        """What is shown of the chunk nearest to a time that has a picture, of equally near ones
+        the oldest; None where there is none at all.
+
+        Args:
+            camera: of this one alone; None: of all.
+
+        Raises:
+            ValueError: if it is no time.
+        """
+        self._check_open()
+        return self._overview.picture_at(at_s, camera)
+
+    def scenes(self, start_s: float = 0.0, end_s: float = math.inf, most: int = 200) -> list[float]:
+        """Times at which what a camera shows changes much, at most so many, in order; where there
+        are more, those of the greatest changes.
+
+        Pictures of chunks are compared, of a long span at most 2,000 of them, evenly spread.  They
+        are decoded once, the first time for a second of them; asked again it takes milliseconds.
+
+        Raises:
+            ValueError: if these are not two times in order, or ``most`` is no number.
+        """
+        self._check_open()
+        return self._overview.scenes(start_s, end_s, most)
+
+    def held(self, start_s: float = 0.0, end_s: float = math.inf, most: int = 600) -> list[Held]:
+        """Where the chunks that touch a span lie, as runs of neighbours that lie alike.
+
+        Every chunk is in exactly one run; numbers that are missing end one.
+
+        Args:
+            most: where there are more runs, neighbours become one, and what is told is where most
+                of its chunks lie.
+
+        Raises:
+            ValueError: if these are not two times in order, or ``most`` is no number.
+        """
+        self._check_open()
+        return self._overview.held(start_s, end_s, most)
+
+    def export(
+        self, out: Path, start_s: float | None = None, end_s: float | None = None
+    ) -> Exported:
+        """Write the memory, or the chunks that touch a span of it, in forms that others read, as
+        ``longtake memory export`` does (docs/memory.md); the stream goes on meanwhile.
+
+        What was seen up to now is in it: where the span reaches into the window this waits for
+        its turn, as a question does, and writes the window to the memory.  Where the take is only
+        read, what its writer has made durable is in it.
+
+        Args:
+            out: a folder that is empty, or not there yet.
+            start_s, end_s: session times; None: from the beginning, to the end.
+
+        Raises:
+            ValueError: if nothing lies between these times.
+            FileExistsError: if the folder holds something.
+            OSError: if it cannot be written, or the memory cannot.  Nothing of it stays there.
+        """
+        self._check_open()
+        from longtake.memory.exporting import export
+
+        if self._store.read_only:
+            self._store.refresh()
+        else:
+            if self._overview.has_live(start_s, end_s):
+                self._engine.run(self._session.save)
+            self._store.sync()
+        return export(self._store, out, start_s=start_s, end_s=end_s)
 
     def keep(self, start_s: float, end_s: float) -> int:
         """Never let a span grow too old: its chunks stay as they are, also those still to come.
@@ -505,25 +604,76 @@ class Take:
         self._alerts.forget(stretch.start_s, stretch.end_s)
         self._dialogues.clear()
         self._plans.forget(self._session.touching(stretch))
-        received_s = self._newest_received_s()
+        received_s = self._time.newest_received_s
         self._inbox.forget(stretch)
         self._cameras.forget(stretch)
-        return self._session.forget(stretch, received_s)
+        try:
+            return self._session.forget(stretch, received_s)
+        finally:
+            self._overview.forget()
 
     def _current(self) -> Session:
         self._session.refresh()
         return self._session
 
+    def log(
+        self,
+        kind: str,
+        name: str,
+        text: str,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        camera: str = "",
+        score: float | None = None,
+    ) -> Event:
+        """Keep something that happened, with its time, in the memory's log; returned with its
+        number.  `events` finds it at once, and `forget` of its time takes it away.
+
+        Args:
+            kind: one word, such as ``question``.
+            name: of what tells of it; at most 200 letters stay.
+            text: at most 2,000 letters of it stay.
+            start_s, end_s: session time; None: as the other one, and now where both are.
+            score: 0 to 1; None: there is none.
+
+        Raises:
+            ValueError: if a value makes no sense.
+            RuntimeError: if the take is closed, or only read.
+        """
+        self._check_writes()
+        return self._overview.log(kind, name, text, start_s, end_s, camera, score)
+
     def events(
-        self, start_s: float = 0.0, end_s: float = math.inf, kind: str | None = None
+        self,
+        start_s: float = 0.0,
+        end_s: float = math.inf,
+        kind: str | None = None,
+        after: int = 0,
     ) -> list[Event]:
-        """What was logged of times that touch a span, in time order: alerts that fired.
+        """What was logged of times that touch a span, in time order: alerts that fired, and
+        whatever was given to `log`.
 
         Args:
             kind: such as ``alert``; None: all.
+            after: only those with greater numbers: what was logged since that one.
         """
         self._check_open()
-        return self._store.events(start_s, end_s, kind)
+        return self._store.events(start_s, end_s, kind, after)
+
+    def captions(
+        self, start_s: float = 0.0, end_s: float = math.inf, most: int | None = None
+    ) -> list[Caption]:
+        """What was said, such as by a narration, about times that touch a span, in time order.
+
+        Args:
+            most: only so many of them, the newest; None: all.
+
+        Raises:
+            ValueError: if these are not two times in order, or ``most`` is no number.
+        """
+        self._check_open()
+        return self._overview.captions(start_s, end_s, most)
 
     # ---------------------------------------------------------------- lines and alerts
 
@@ -577,6 +727,7 @@ class Take:
         threshold: float = 0.5,
         actions: Sequence[Callable[[AlertEvent], object]] = (),
         name: str | None = None,
+        stays: bool = False,
     ) -> Alert:
         """Watch for something from now on; returns at once.
 
@@ -594,6 +745,8 @@ class Take:
             threshold: of the probability of yes.
             actions: are called as ``on_event`` is, such as `Webhook` and `Command`.
             name: None: made from the condition.
+            stays: it goes on when every source that was being watched has ended, since others may
+                come, or frames are pushed; else it ends then.
 
         Raises:
             ValueError: if a value makes no sense, or there are too many alerts.
@@ -607,8 +760,14 @@ class Take:
             confirm=confirm,
             threshold=threshold,
             name=name,
+            stays=stays,
         )
         return self._engine.run(lambda: self._alerts.begin(config, on_event, actions))
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """Those that are not over, also where they are paused; in the order they were begun."""
+        return self._alerts.going_on
 
     def stats(self) -> TakeStats:
         """How the take stands; after closing, how it stood then."""
@@ -665,6 +824,7 @@ class Take:
             self._seeing.stop_watches()
         finally:
             self._inbox.close()
+            self._time.stop()
             try:
                 self._engine.run(self._end, self._session, alone=True)
             finally:
@@ -691,7 +851,7 @@ class Take:
             raise
         finally:
             self._narrating.close()
-            self._alerts.end()
+            self._alerts.finish()
             try:
                 self._last_stats = self.stats()
             finally:
@@ -733,11 +893,6 @@ class Take:
             self._store.miss_span(outage.start_s, outage.end_s, camera)
         except OSError as error:
             _log.warning("an outage of %r is not in the memory: %s", camera, one_line(error))
-
-    def _next_offset_s(self) -> float:
-        """Where the next source begins in session time: a step behind what was seen."""
-        newest_s = self._newest_received_s()
-        return max(0.0, newest_s + 1 / self.pace.fps)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -21,7 +21,7 @@ class Watch:
     Args:
         admitted: the source, open, and what is known of it.
         camera: name that its frames get.
-        masks: blacked out in every frame.
+        masks: blacked out; asked for each frame.
         on_read: called once by the reading thread, when no more frames will come.
     """
 
@@ -32,7 +32,7 @@ class Watch:
         on_read: Callable[[], None],
         *,
         camera: str = "",
-        masks: Sequence[Mask] = (),
+        masks: Callable[[], Sequence[Mask]] = lambda: (),
     ) -> None:
         self._goes_on, self._all_seen, self._has_ended = admitted.goes_on, True, False
         self._source, self.mailbox, self._on_read = admitted.source, mailbox, on_read
@@ -156,5 +156,5 @@ class Watch:
 
     def _as_seen(self, frame: Frame) -> Frame:
         """In session time, of its camera, without what is masked."""
-        image = black_out(frame.image, self._masks, self.camera)
+        image = black_out(frame.image, self._masks(), self.camera)
         return Frame(frame.pts_s + self.offset_s, image, self.camera, frame.wall_s)

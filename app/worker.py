@@ -147,6 +147,11 @@ class Worker:
             self._changed.notify_all()
         return len(meant)
 
+    def waiting(self, of: object) -> int:
+        """Questions of a session whose answers have not begun."""
+        with self._lock:
+            return sum(isinstance(each, Speech) and each.of is of for each in self._queue)
+
     def cut(self, of: object) -> None:
         """On the worker: end the answers of a session that are being spoken, now."""
         for speech in [speech for speech in self._speaking if speech.of is of]:

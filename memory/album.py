@@ -112,6 +112,12 @@ class Album:
         found = self._select("thumbnails", "SELECT jpeg FROM thumbnails WHERE number = ?", number)
         return bytes(found[0][0]) if found else None
 
+    def pictured(self) -> set[int]:
+        """Numbers of all chunks that have a picture."""
+        with self._lock:
+            new = set(self._pictures)
+        return new | {n for (n,) in self._select("thumbnails", "SELECT number FROM thumbnails")}
+
     # ---------------------------------------------------------------- captions
 
     def add_caption(self, start_s: float, end_s: float, text: str, camera: str = "") -> None:
@@ -126,13 +132,18 @@ class Album:
             self._captions[self._next_caption] = Caption(start_s, end_s, text, camera)
             self._next_caption += 1
 
-    def captions(self, start_s: float, end_s: float) -> list[Caption]:
-        """What was said about times that touch this span, in time order."""
-        return self._said(
+    def captions(self, start_s: float, end_s: float, most: int | None = None) -> list[Caption]:
+        """What was said about times that touch this span, in time order.
+
+        Args:
+            most: only so many of them, the newest; None: all.
+        """
+        found = self._said(
             lambda caption: caption.touches(start_s, end_s),
-            "start_s <= ? AND end_s >= ?",
-            *(end_s, start_s),
+            "start_s <= ? AND end_s >= ? ORDER BY start_s DESC, id DESC LIMIT ?",
+            *(end_s, start_s, -1 if most is None else most),
         )
+        return found if most is None else found[max(0, len(found) - most) :]
 
     def find(self, text: str) -> list[Caption]:
         """Captions in which every word of the text stands, in time order.

@@ -43,6 +43,10 @@ class RamCache:
         self._chunks[chunk.info.number] = chunk
         self.nbytes += chunk.nbytes
 
+    def numbers(self) -> list[int]:
+        """Of the chunks that are here, in no order."""
+        return list(self._chunks)
+
     def clear(self) -> None:
         """Forget all chunks."""
         self._chunks.clear()

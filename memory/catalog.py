@@ -18,6 +18,7 @@ from longtake.memory.chunk import ChunkInfo
 from longtake.memory.database import Database
 from longtake.memory.ladder import PICTURE
 from longtake.memory.marks import LOST, Marks, Missing, Span, add_gap, close_gaps, missing_of
+from longtake.memory.places import PlaceBook, Places
 from longtake.memory.segments import Place
 from longtake.memory.signature import read_signature, sign
 
@@ -96,6 +97,8 @@ class Catalog:
             if not self._has_codec:
                 self._columns = f"{_COLUMNS}, 'raw'"
             self.marks = Marks(self._db)
+            codec = "codec" if self._has_codec else "'raw'"
+            self._book = PlaceBook(self._db.select, codec, is_told=not read_only)
             self._count = self._count_rows()
             self._next = max(self._noted_next(), self._last_number() + 1)
         except BaseException:
@@ -223,6 +226,10 @@ class Catalog:
         )
         return self._select(where, PICTURE, before_s, most)
 
+    def places(self) -> Places:
+        """Where the durable chunks lie, all of them."""
+        return self._book.places(self.generation)
+
     def rungs(self) -> dict[str, int]:
         """Chunks by the codec they are written in, or PICTURE."""
         with self._lock:
@@ -289,6 +296,7 @@ class Catalog:
                 add_gap(change, missing_of([row.info for row in rows], LOST))
         self._count -= dropped
         self._rungs = None
+        self._book.clear()
         self._next = max(self._noted_next(), self._last_number() + 1)
         return dropped
 
@@ -350,6 +358,7 @@ class Catalog:
                 [(*_place_fields(row.place), row.codec, row.info.number) for row in rows],
             )
             self._changed(change, intent, by=int(any(row.place is None for row in rows)))
+        self._book.moved(rows)
         with self._lock:
             self._rungs = None
 
@@ -367,6 +376,7 @@ class Catalog:
             add_gap(change, missing)
             self._next = max(self._next, missing.last + 1)
             self._changed(change, intent or {}, by=1)
+        self._book.removed(numbers)
         with self._lock:
             self._count, self._rungs = self._count_rows(), None
 

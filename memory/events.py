@@ -16,6 +16,7 @@ from longtake.memory.database import Database
 
 MOST_EVENTS = 100_000  # beyond these the oldest go
 MOST_LETTERS = 2000  # of a text; the rest is cut
+MOST_NAME_LETTERS = 200  # of a name; likewise
 SCHEMA = (
     # AUTOINCREMENT: no number is given twice, also where the newest event was forgotten.
     "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, start_s REAL, "
@@ -84,28 +85,40 @@ class EventLog:
     def log(self, event: Event) -> Event:
         """Keep an event; returns it with its number.  Durable after the next commit."""
         with self._lock:
-            logged = replace(event, text=event.text[:MOST_LETTERS], number=self._next)
+            logged = replace(
+                event,
+                name=event.name[:MOST_NAME_LETTERS],
+                text=event.text[:MOST_LETTERS],
+                number=self._next,
+            )
             self._waiting[logged.number] = logged
             self._next += 1
         return logged
 
     def events(
-        self, start_s: float = 0.0, end_s: float = math.inf, kind: str | None = None
+        self,
+        start_s: float = 0.0,
+        end_s: float = math.inf,
+        kind: str | None = None,
+        after: int = 0,
     ) -> list[Event]:
         """Events that touch a span, in time order.
 
         Args:
             start_s, end_s: session seconds; both ends belong to it.
             kind: these alone; None: all.
+            after: only those with greater numbers, which were logged later.
         """
         with self._lock:  # first: what a commit moves meanwhile is found twice, as one
             found = {
                 number: event
                 for number, event in self._waiting.items()
-                if event.touches(start_s, end_s) and kind in (None, event.kind)
+                if number > after and event.touches(start_s, end_s) and kind in (None, event.kind)
             }
-        where = "start_s <= ? AND end_s >= ? AND (kind = ? OR ? IS NULL)"
-        for fields in self._select(f"{_ALL} WHERE {where}", end_s, start_s, kind, kind):
+        # `+`: by number and not by time, of which most would have to be looked at
+        by_time = "+start_s" if after else "start_s"
+        where = f"number > ? AND {by_time} <= ? AND end_s >= ? AND (kind = ? OR ? IS NULL)"
+        for fields in self._select(f"{_ALL} WHERE {where}", after, end_s, start_s, kind, kind):
             event = Event(*fields)
             found[event.number] = event
         return sorted(found.values(), key=lambda event: (event.start_s, event.number))

@@ -119,16 +119,22 @@ class Known:
         return with_waiting(self._catalog.marks.gaps(), waiting)
 
     def events(
-        self, start_s: float = 0.0, end_s: float = math.inf, kind: str | None = None
+        self,
+        start_s: float = 0.0,
+        end_s: float = math.inf,
+        kind: str | None = None,
+        after: int = 0,
     ) -> list[Event]:
         """What was logged of times that touch this span, in time order.
 
         Args:
             start_s, end_s: session seconds; both ends belong to it.
             kind: of this kind alone; None: of all.
+            after: only those with greater numbers, which were logged later.
         """
         with self._reading():
-            return self._folder.album.events.events(start_s, end_s, kind)
+            log = self._folder.album.events
+        return log.events(start_s, end_s, kind, after)
 
     def refresh(self) -> bool:
         """For a reader: True if its writer has made more durable, or changed something.

@@ -40,7 +40,9 @@ from longtake.memory.folder import MemoryFolder
 from longtake.memory.forgetting import Forgotten
 from longtake.memory.intake import Intake, check_camera, check_chunk, check_order
 from longtake.memory.known import WITH_KEYS, ChunkMissing, Known
+from longtake.memory.ladder import level_of
 from longtake.memory.marks import OFFLINE, Span, unseen
+from longtake.memory.places import RAM, Places
 from longtake.memory.queued import Queued, QueuedChunk, QueuedEvent, QueuedGap, QueuedNote
 from longtake.memory.reading import ReadPool
 from longtake.memory.record import ChunkCorrupt, MemoryFromFuture, identity_of
@@ -333,6 +335,18 @@ class Store(Known):
                 *(len(refused), len(rows), refused[0]),
             )
         return torch.tensor(numbers, dtype=torch.int64), vectors[:, : len(numbers)]
+
+    def places(self) -> Places:
+        """Where each chunk lies now: in RAM, if it could be read from there, or on disk alone.
+
+        The first time reads all rows, some 0.15 s of 100,000 chunks, which 30 bytes of RAM each are
+        kept for; from then on it takes milliseconds, and the store's lock for a part of one.
+        """
+        with self._reading():
+            queued, cached = list(self._queued.values()), self._cache.numbers()
+        levels = [level_of(one.codec) for one in queued]
+        known = self._catalog.places().in_ram(cached)
+        return known.put_on(RAM, [one.info for one in queued], levels)
 
     # ---------------------------------------------------------------- notes, kept moments
 

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from av.video.frame import VideoFrame
 
@@ -37,6 +37,7 @@ from longtake.streaming.failures import no_frame
 from longtake.streaming.gate import Gate
 from longtake.streaming.handover import Camera, Handover
 from longtake.streaming.mailbox import Mailbox
+from longtake.streaming.masks import Mask
 from longtake.streaming.newest import Newest
 from longtake.streaming.pacing import Pace
 
@@ -63,6 +64,7 @@ class Capture:
         mailbox: takes what is kept; may be shared.  Not closed here.
         newest: shows every frame; closed at the end.
         session_s: monotonic seconds -> session seconds; called by any thread.
+        masks: blacked out, asked for each frame by any thread; None: the config's.
         on_outage: told of each stretch that was not seen, when it is over or the capture is.
         on_end: called once, after everything else.
         clock: monotonic seconds.
@@ -84,6 +86,7 @@ class Capture:
         mailbox: Mailbox,
         newest: Newest,
         session_s: Callable[[float], float],
+        masks: Callable[[], Sequence[Mask]] | None = None,
         on_outage: Callable[[Outage], None] = _nothing_told,
         on_end: Callable[[], None] = _nothing_told,
         clock: Callable[[], float] = time.monotonic,
@@ -109,6 +112,7 @@ class Capture:
             mailbox=mailbox,
             newest=newest,
             gate=self._gate,
+            masks=masks,
         )
         self._backoff = Backoff(config.first_wait_s, config.backoff_s)
         self._open: Camera | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from longtake.streaming.masks import Mask
+    from longtake.streaming.passage import Passage
 
 PRESETS: Mapping[str, str] = {
     "low-latency": "RTSP over TCP where the server allows it, little probing, no buffering",
@@ -49,6 +50,8 @@ class CaptureConfig:
     scene: float = 0.0  # 0..1: what differs more is kept between two ticks; 0: off
     masks: tuple[Mask, ...] = ()  # blacked out before anything sees the pixels
     allow: frozenset[str] = frozenset()  # kinds of addresses that are refused unless named here
+    # Of an address that a visitor named: what every connection goes through; None: the operator's
+    passage: Passage | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "masks", tuple(self.masks))
@@ -74,6 +77,10 @@ class CaptureConfig:
                 f"allow={unknown}: nothing to be allowed; known: {', '.join(sorted(ALLOWABLE))}"
             )
         _check_options(self.av_options)
+        if self.passage is not None and self.av_options:
+            raise ValueError(
+                "av_options: FFmpeg's options could lead around the passage; leave out one of them"
+            )
 
     @property
     def first_wait_s(self) -> float:

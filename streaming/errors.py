@@ -9,6 +9,7 @@
         EmptyFolder                         neither pictures nor clips in it
         BeyondEnd                           asked to begin after the last frame
         SourceRefused                       wants a login, or another one; forbidden
+            SourceForbidden                 the operator of this server does not allow it
         SourceTimeout                       did not answer, or sent no frame, in time
         SourceLost                          was there, and ended or broke
     StaleFrame(TimeoutError)                no frame that is new enough
@@ -59,6 +60,10 @@ class BeyondEnd(SourceError):
 
 class SourceRefused(SourceError):
     """Whoever is there refuses: the login, or the request."""
+
+
+class SourceForbidden(SourceRefused):
+    """Somebody may name addresses here, and not this one; the operator can allow it."""
 
 
 class SourceTimeout(SourceError, TimeoutError):

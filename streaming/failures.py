@@ -44,6 +44,8 @@ def explain(
 
 def explain_reading(error: Exception, address: Address, config: CaptureConfig) -> SourceError:
     """The same for an error that came while frames were read."""
+    if isinstance(error, SourceError):  # of a passage: it says what is refused
+        return error
     if isinstance(error, (TimeoutError, ffmpeg.ExitError)):
         return SourceTimeout(f"{address.shown}: {no_frame(config.stall_s)}")
     return SourceLost(f"{address.shown}: the connection broke ({_word(error)})")

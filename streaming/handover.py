@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import av
@@ -25,7 +25,7 @@ from longtake.streaming.decoding import is_oversized
 from longtake.streaming.frame import Frame
 from longtake.streaming.gate import Gate
 from longtake.streaming.mailbox import STOP_CHECK_S, Mailbox
-from longtake.streaming.masks import black_out
+from longtake.streaming.masks import Mask, black_out
 from longtake.streaming.newest import Forgotten, Newest, Still
 from longtake.streaming.sampler import FixedRate
 from longtake.streaming.sampling import AdaptiveRate, Rate, Sampling
@@ -76,13 +76,14 @@ class Handover:
     `let_go`, which any thread may call.
 
     Args:
-        config: how it samples and masks.
+        config: how it samples, and masks where nobody says otherwise.
         camera: its name.
         fps: frames a second to keep, at most.
         max_side: no side of a picture is larger, in pixels.
         mailbox: takes what is kept.
         newest: shows every frame.
         gate: closed when nobody wants anything any more.
+        masks: blacked out; asked for each frame, by any thread.  None: the config's.
     """
 
     def __init__(
@@ -95,8 +96,9 @@ class Handover:
         mailbox: Mailbox,
         newest: Newest,
         gate: Gate,
+        masks: Callable[[], Sequence[Mask]] | None = None,
     ) -> None:
-        self._masks = config.masks
+        self._masks = masks or (lambda: config.masks)
         self._camera = camera
         self._max_side = max_side
         self._mailbox = mailbox
@@ -201,12 +203,12 @@ class Handover:
         def picture(max_side: int) -> NDArray[uint8]:
             with one_at_a_time:
                 image = camera.rgb(raw, max_side)
-            return black_out(image, self._masks, self._camera)
+            return black_out(image, self._masks(), self._camera)
 
         return picture
 
     def _small(self, raw: VideoFrame) -> NDArray[uint8]:
-        return black_out(self._gray(raw), self._masks, self._camera)
+        return black_out(self._gray(raw), self._masks(), self._camera)
 
     def _is_waiting(self) -> bool:
         """Whether the mailbox still holds our last frame: it is emptied in order."""

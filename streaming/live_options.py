@@ -28,6 +28,19 @@ RTSP_TRANSPORTS = {
     "robust": {"rtsp_transport": "tcp"},
     "udp": {"rtsp_transport": "udp"},
 }
+# A visitor's source: FFmpeg reads through the passage, and by no protocol of its own.  RTSP has a
+# connection to the passage alone, over which the camera's answers come checked.
+PASSAGE_OPTIONS = {
+    "rtsp": {"protocol_whitelist": "tcp", "format_whitelist": "rtsp", "rtsp_transport": "tcp"},
+    # http_persistent: FFmpeg would abort the process on a playlist that it does not open itself.
+    # Formats: no list of other files among them (concat, sdp, dash); none opens a second address.
+    "http": {
+        "protocol_whitelist": "none",
+        "format_whitelist": "hls,mpjpeg,mpegts,mov,matroska,flv,avi,mpeg,ogg,mjpeg,h264,hevc,m4v,"
+        "mpegvideo,gif,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,aac,ac3,eac3,mp3,webvtt",
+        "http_persistent": "0",
+    },
+}
 UDP_QUERY = {"fifo_size": "50000", "overrun_nonfatal": "1"}  # packets of 188 bytes
 
 
@@ -48,6 +61,9 @@ def options_of(address: Address, config: CaptureConfig, *, as_camera: bool) -> d
         options |= RTSP_TRANSPORTS[config.preset]
     if address.kind == "http" and as_camera:
         options["live_start_index"] = "-1"  # else HLS begins three segments back
+    if config.passage is not None:
+        options = {name: text for name, text in options.items() if name != "rtsp_flags"}
+        return {**options, **decoder_options(), **PASSAGE_OPTIONS.get(address.kind, {})}
     return {**options, **decoder_options(), **config.av_options}
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Point = tuple[float, float]
 SUBPIXEL_BITS = 8  # cv2 takes corners in 1/256 of a pixel
 EDGE_PX = 2
+MOST_MASKS = 64  # each costs a fill of every frame
 HOW = 'write it as "0,0 0.5,0 0.5,1 0,1", or "door:0,0 ..." for the camera door alone'
 
 
@@ -106,6 +107,20 @@ def black_out(image: NDArray[np.uint8], masks: Sequence[Mask], camera: str) -> N
         # Filling rounds at its edges and leaves pixels there whose centre lies inside.
         cv2.polylines(image, [polygon], True, (0, 0, 0), EDGE_PX, shift=SUBPIXEL_BITS)
     return image
+
+
+def checked_masks(masks: Sequence[Mask]) -> tuple[Mask, ...]:
+    """Masks that somebody names, as they may be used.
+
+    Raises:
+        ValueError: if there are more than `MOST_MASKS`, or one is none.
+    """
+    if len(masks) > MOST_MASKS:
+        raise ValueError(f"{len(masks)} masks: must be at most {MOST_MASKS}; join some")
+    for mask in masks:
+        if not isinstance(mask, Mask):
+            raise ValueError(f"{mask!r} is no mask: make it with Mask(...) or Mask.parse(...)")
+    return tuple(masks)
 
 
 def _area(points: Sequence[Point]) -> float:

@@ -24,7 +24,7 @@ from longtake.streaming import camera_stream
 from longtake.streaming.addresses import Address, parse_address
 from longtake.streaming.camera_stream import SHOWN_OPTIONS, STAMPLESS_FORMATS, CameraStream
 from longtake.streaming.capture_config import CaptureConfig
-from longtake.streaming.connecting import Remote
+from longtake.streaming.connecting import Remote, may_be_named
 from longtake.streaming.decoding import VideoFile
 from longtake.streaming.errors import (
     NotAVideo,
@@ -73,6 +73,8 @@ def probe(
         low, high = SECONDS_LIMITS
         raise ValueError(f"seconds={seconds:g}: needs a look of {low:g} to {high:g} s")
     capture = CaptureConfig() if capture is None else capture
+    if capture.passage is not None:
+        may_be_named(address)
     parsed = parse_address(address, capture.allow)
     if parsed.kind in ("file", "folder", "stdin", "pipe") or capture.live is False:
         return _probe_recorded(parsed, capture, seconds, clock)
@@ -113,7 +115,8 @@ def _open_camera(address: Address, capture: CaptureConfig) -> CameraStream:
     The default takes whatever the server offers, and FFmpeg does not tell what that was.
     """
     is_chosen = {"rtsp_transport", "rtsp_flags"} & set(capture.av_options)
-    if address.kind != "rtsp" or capture.preset != "low-latency" or is_chosen:
+    is_known = is_chosen or capture.passage is not None  # which goes by TCP alone
+    if address.kind != "rtsp" or capture.preset != "low-latency" or is_known:
         return camera_stream.open_camera(address, capture)
     for transport in ("tcp", "udp"):
         options = {**capture.av_options, "rtsp_transport": transport}

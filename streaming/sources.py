@@ -25,7 +25,7 @@ from longtake.streaming.addresses import (
 )
 from longtake.streaming.camera_stream import open_camera
 from longtake.streaming.capture_config import CaptureConfig
-from longtake.streaming.connecting import Remote
+from longtake.streaming.connecting import Remote, may_be_named
 from longtake.streaming.errors import SourceError, SourceNotSupported
 from longtake.streaming.files import FileSource
 from longtake.streaming.folders import CLIP_SUFFIXES, FolderSource
@@ -130,6 +130,8 @@ def is_camera(address: str | os.PathLike[str], capture: CaptureConfig) -> bool:
     Raises:
         SourceError: if nothing can be watched there; see `parse_address`.
     """
+    if capture.passage is not None:
+        may_be_named(address)
     parsed = parse_address(address, capture.allow)
     wish = is_live(parsed, capture.live)
     if wish is not None:
@@ -149,6 +151,8 @@ def is_camera(address: str | os.PathLike[str], capture: CaptureConfig) -> bool:
 def _place(
     address: str | os.PathLike[str], capture: CaptureConfig, stdin: BinaryIO | None
 ) -> Path | Pipe | Remote:
+    if capture.passage is not None:
+        may_be_named(address)
     if is_stdin(address):
         return standard_input(stdin)
     parsed = parse_address(address, capture.allow)

@@ -119,6 +119,15 @@ def test_a_trigger_that_is_reset_knows_nothing() -> None:
     assert [trigger.judge(t, 1.0) for t in (3.0, 4.0)] == [None, 3.0]
 
 
+def test_a_trigger_that_is_interrupted_begins_a_new_row_and_cools_down_on() -> None:
+    trigger = Trigger(2, 0.5, 10.0)
+    assert trigger.judge(0.0, 1.0) is None
+    trigger.interrupt()
+    assert [trigger.judge(t, 1.0) for t in (1.0, 2.0)] == [None, 1.0]
+    trigger.interrupt()  # it was true all the time: told again when the cooldown is over
+    assert [trigger.judge(t, 1.0) for t in (3.0, 11.0, 12.0, 13.0)] == [None, None, 3.0, None]
+
+
 # ------------------------------------------------------------------ what is wanted
 
 
@@ -169,7 +178,14 @@ def test_an_event_as_json_has_everything_but_pictures() -> None:
         "probability": 0.75,
         "camera": "door",
         "evidence": [
-            {"start_s": 3.0, "end_s": 4.0, "wall_s": None, "score": 0.5, "camera": "door"}
+            {
+                "start_s": 3.0,
+                "end_s": 4.0,
+                "wall_s": None,
+                "score": 0.5,
+                "camera": "door",
+                "number": None,
+            }
         ],
     }
 
@@ -424,6 +440,26 @@ def test_a_take_has_so_many_alerts_and_no_more(blocking: Blocking) -> None:
     alerts.close(0.0)
 
 
+def test_those_that_are_not_over_are_known_in_their_order() -> None:
+    alerts = Alerts(FakeSession(), keep)
+    first, second, third = (alerts.begin(CONFIG) for _ in range(3))
+    second.cancel()
+    third.pause()
+    assert alerts.going_on == (first, third)
+    alerts.close()
+    assert alerts.going_on == ()
+
+
+def test_one_that_stays_outlives_the_sources_and_not_the_take() -> None:
+    alerts = Alerts(FakeSession(), keep)
+    goes, stays = alerts.begin(CONFIG), alerts.begin(replace(CONFIG, stays=True))
+    alerts.end()
+    assert goes.is_over and not stays.is_over
+    alerts.finish()
+    assert stays.is_over
+    alerts.close()
+
+
 def test_a_name_that_is_taken_is_refused() -> None:
     alerts = Alerts(FakeSession(), keep)
     alerts.begin(replace(CONFIG, name="door"))
@@ -613,6 +649,48 @@ def test_a_cancelled_alert_listens_no_more(embedded: Any) -> None:
         alert.cancel()
         one.see(frames(SEEN_S, since_s=4.0))
         assert one.listeners == [] and alert.stats().judged == 2 and not kept.events
+
+
+def test_a_paused_alert_is_not_judged_and_begins_a_new_row_when_resumed(embedded: Any) -> None:
+    with watching(embedded) as (one, alerts, kept):
+        alert = alerts.begin(CONFIG)
+        alert.pause()
+        one.see(frames(APPEARS_S))
+        assert alert.is_paused and not alert.is_over and alert.stats().judged == 0
+        alert.resume()
+        one.see(frames(12.0, since_s=APPEARS_S))
+        assert alert.stats().judged == 1 and alert.stats().last_probability > 0.5
+        for _ in range(2):
+            alert.pause()
+            alert.resume()
+            assert not alert.is_paused
+        one.see(frames(14.0, since_s=12.0))
+        assert alert.stats().judged == 2 and not kept.events, "two in a row, with a pause between"
+        one.see(frames(16.0, since_s=14.0))
+        told = alert.poll()
+    assert told is not None and (told.at_s, told.fired_s) == (13.0, 15.0)
+
+
+def test_an_alert_that_is_paused_while_it_is_judged_tells_nothing(
+    embedded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watching(embedded) as (one, alerts, kept):
+        alert = alerts.begin(replace(CONFIG, confirm=1))
+        ask = judge_room.Judge._ask
+
+        def pause(self: Any, *given: Any) -> Any:
+            told = ask(self, *given)
+            alert.pause()
+            return told
+
+        one.see(frames(APPEARS_S))
+        monkeypatch.setattr(judge_room.Judge, "_ask", pause)
+        one.see(frames(SEEN_S, since_s=APPEARS_S))
+        assert alert.poll() is None and not kept.events and alert.stats().judged == 5
+        monkeypatch.undo()
+        alert.resume()
+        one.see(frames(16.0, since_s=SEEN_S))
+        assert alert.stats().fired == 1
 
 
 def test_one_that_cannot_be_judged_ends_and_the_stream_and_others_go_on(

@@ -88,10 +88,14 @@ def test_every_key_can_come_from_each_place(key: str, file: Path) -> None:
         "take.select": "blind",
         "take.recall": "model,recent:2",
         "take.scores": "centred",
+        "serve.host": "0.0.0.0",
+        "serve.allow_sources": ("10.0.0.0/8", "cam.local"),
+        "serve.allow_hosts": ("house.local",),
+        "serve.allow_origins": ("https://house.local:8443",),
     }
     value: Any = words.get(key, 1)
     file.write_text(f"{key} = {json.dumps(value)}\n")
-    environment = {variable(key): str(value)}
+    environment = {variable(key): ", ".join(value) if isinstance(value, tuple) else str(value)}
     for gathered, origin in (
         (gather(file, {}, {}), f"{file} line 1"),
         (gather(None, environment, {}), f"environment {variable(key)}"),
@@ -326,7 +330,7 @@ def test_show_prints_values_with_their_origins(
     assert "# window_tokens = # default: from window_s and fps" in lines
     assert "# disk_bytes = # default: no limit" in lines
     tables = [line for line in lines if line.startswith("[")]
-    assert tables == ["[take]", "[memory]", "[decoding]", "[capture]"]
+    assert tables == ["[take]", "[memory]", "[decoding]", "[capture]", "[serve]"]
     assert "# reconnects = # default: for ever" in lines
 
 
@@ -416,6 +420,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
     lambda text: "://" not in text
 )
 COUNT = st.integers(1, (1 << 63) - 1)
+WORDS = st.lists(st.sampled_from(["10.0.0.0/8", "private", "cam.local"]), max_size=3).map(tuple)
+ORIGINS = st.lists(st.sampled_from(["https://a.local", "http://b:8080"]), max_size=2).map(tuple)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "model": TEXT,
@@ -445,6 +451,11 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "decoding.temperature": POSITIVE,
     "decoding.repetition_penalty": POSITIVE,
     "decoding.top_p": st.floats(0, 1, exclude_min=True),
+    "serve.host": TEXT.filter(str.strip),
+    "serve.port": st.integers(0, 65535),
+    "serve.allow_sources": WORDS,
+    "serve.allow_hosts": WORDS,
+    "serve.allow_origins": ORIGINS,
 }
 
 

@@ -458,6 +458,22 @@ def test_an_alert_is_told_logged_and_forgotten(engine: Engine, tmp_path: Path) -
     assert alert.is_over and alert.stats().fired == 1 and alert.stats().failed == 1
 
 
+def test_an_alert_that_stays_goes_on_when_the_last_camera_was_stopped(engine: Engine) -> None:
+    with engine.open(config=CONFIG) as take:
+        goes, stays = take.alert("is it there?"), take.alert("is it here?", stays=True)
+        assert take.alerts == (goes, stays)
+        watch = take.watch(camera())
+        until(take, lambda: stays.stats().judged)
+        watch.stop()
+        watch.wait(LONG_S)
+        assert take.alerts == (stays,)
+        judged = stays.stats().judged
+        take.push(picture(), take.now_s + 5.0)
+        take.drain()
+        assert stays.stats().judged == judged + 1
+    assert stays.is_over
+
+
 def test_a_take_can_be_closed_by_the_callback_of_its_own_alert(engine: Engine) -> None:
     is_closed = threading.Event()
     take = engine.open(config=CONFIG)

@@ -111,6 +111,7 @@ def ask(take: Take) -> dict[str, Any]:
 
 def state(take: Take) -> tuple[list[int], list[int], list[float]]:
     """Numbers in the window, in the index, and times that are shown."""
+    take._engine.run(take._current)
     shown = [p.start_s for p in take.frames(0.0, 1000.0)]
     window = [info.number for info in take._session.window.infos]
     return window, take._session.index.numbers().tolist(), shown

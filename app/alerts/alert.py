@@ -37,7 +37,8 @@ class AlertStats:
 class Alert:
     """An iterator over events as they are confirmed.
 
-    It ends when the take's sources have ended, when the take is closed, or with `cancel`; events
+    It ends when the take's sources have ended (unless it ``stays``), when the take is closed, or
+    with `cancel`; events
     that wait here by then can still be taken.  What went wrong while judging is raised behind the
     last one.  All methods may be called from any thread, also from the alert's own callback.
     """
@@ -54,10 +55,10 @@ class Alert:
         self._lock = threading.Lock()  # entered as itself: Ctrl-C cannot leave it held
         self._changed = threading.Condition(self._lock)
         self._events: deque[AlertEvent] = deque()
-        self._is_over = False
+        self._is_over = self._is_paused = False
         self._error: BaseException | None = None
         self._warning = ""
-        self._judged = self._fired = self._unread = self._forgotten = 0
+        self._judged = self._fired = self._unread = self._forgotten = self._resumed = 0
         self._last_probability: float | None = None
 
     @property
@@ -69,6 +70,11 @@ class Alert:
     def is_over(self) -> bool:
         """Nothing more will be judged."""
         return self._is_over
+
+    @property
+    def is_paused(self) -> bool:
+        """It is not judged before `resume`."""
+        return self._is_paused
 
     @property
     def warning(self) -> str:
@@ -120,6 +126,18 @@ class Alert:
                 raise self._error
             return None
 
+    def pause(self) -> None:
+        """Judge no more until `resume`.  Events that there are already are told."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Judge again, from the next chunk on: as many judgements as ``confirm`` says make an
+        event, whatever was judged before, and the cooldown counts on.  Nothing where it is not
+        paused."""
+        with self._lock:
+            if self._is_paused:
+                self._is_paused, self._resumed = False, self._resumed + 1
+
     def cancel(self) -> None:
         """Judge no more, and tell nothing that is not being told already.  May be called twice."""
         self._end(None)
@@ -142,6 +160,11 @@ class Alert:
     def forgotten(self) -> int:
         """How often something was forgotten: what was judged before is no ground any more."""
         return self._forgotten
+
+    @property
+    def resumed(self) -> int:
+        """How often it was resumed: what was judged before makes no row with what comes."""
+        return self._resumed
 
     def note(self, probability: float) -> None:
         """It was judged."""

@@ -25,6 +25,7 @@ class AlertConfig:
     confirm: int = 2  # judgements in a row that begin an event, and that end one
     threshold: float = 0.5  # of the probability of yes
     name: str | None = None  # None: made from the condition
+    stays: bool = False  # when the take's sources have ended: others may come
 
     def __post_init__(self) -> None:
         if not self.condition.strip(" \t\r\n?."):

@@ -67,8 +67,19 @@ class Alerts:
             self._held.add(alert)
             return alert
 
+    @property
+    def going_on(self) -> tuple[Alert, ...]:
+        """Those that are not over."""
+        return tuple(alert for alert in self._all() if not alert.is_over)
+
     def end(self) -> None:
-        """The take's sources have ended."""
+        """The take's sources have ended: those alerts end that do not stay."""
+        for alert in self._all():
+            if not alert.config.stays:
+                alert.end()
+
+    def finish(self) -> None:
+        """No frame will come any more."""
         for alert in self._all():
             alert.end()
 
@@ -90,7 +101,7 @@ class Alerts:
         for."""
         with self._lock:
             self._is_closed = True
-        self.end()
+        self.finish()
         until_s = time.monotonic() + wait_s
         for alert in self._all():
             alert.close(until_s)

@@ -52,6 +52,7 @@ class AlertEvent:
                     "wall_s": moment.wall_s,
                     "score": moment.score,
                     "camera": moment.camera,
+                    "number": moment.number,
                 }
                 for moment in self.evidence
             ],

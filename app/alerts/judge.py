@@ -59,7 +59,7 @@ class Judge:
         self._pairs = _pairs(session.adapter)
         self._is_first = True
         self._trigger = Trigger(config.confirm, config.threshold, config.cooldown_s)
-        self._forgotten = alert.forgotten
+        self._forgotten, self._resumed = alert.forgotten, alert.resumed
         self._first_s: float | None = None  # the first moment
         self._newest_s = float("-inf")
         self._moment = -1  # how many spans of `every_s` behind the first one the newest was
@@ -75,11 +75,16 @@ class Judge:
         if self.is_over:
             session.listeners = [each for each in session.listeners if each is not self]
             return
+        if alert.is_paused:
+            return
         try:
             if self._is_due(info.end_s):
                 self._judge(info)
         except Exception as error:
             alert.fail(error)
+
+    def _is_unwanted(self) -> bool:
+        return self._alert.is_over or self._alert.is_paused
 
     def _is_due(self, end_s: float) -> bool:
         """Whether the chunk that ends there is the first of its ``every_s`` seconds."""
@@ -94,8 +99,11 @@ class Judge:
         if self._forgotten != self._alert.forgotten:
             self._forgotten = self._alert.forgotten
             self._trigger.reset()
+        if self._resumed != self._alert.resumed:
+            self._resumed = self._alert.resumed
+            self._trigger.interrupt()
         told = self._ask(tuple(word for pair in self._pairs for word in pair))
-        if told.partial:  # it was cancelled
+        if told.partial or self._alert.is_paused:  # it was cancelled, or paused meanwhile
             return
         if self._is_first:
             self._is_first = False
@@ -156,7 +164,7 @@ class Judge:
             when=_in_window(session.window.infos) if reach.recalls else When(),
             select=_window_alone(reach.recalls_window) if reach.recalls else None,
         )
-        pieces = answer(session, asked, time.monotonic, lambda: self._alert.is_over)
+        pieces = answer(session, asked, time.monotonic, self._is_unwanted)
         while True:
             try:
                 next(pieces)

@@ -26,6 +26,11 @@ class Trigger:
         self._fired_s: float | None = None
         self._is_released = True  # it was false for long enough since it fired
 
+    def interrupt(self) -> None:
+        """What comes makes no row with what was judged; the cooldown counts on."""
+        self._true = self._false = 0
+        self._is_released = True
+
     def judge(self, at_s: float, probability: float) -> float | None:
         """Take a judgement in.
 

@@ -237,6 +237,41 @@ def live(
     live.run(settled, parts, seconds, repeats, seed, as_json, say)
 
 
+@app.command()
+@shared
+def serve(
+    seconds: Annotated[
+        float,
+        typer.Option(
+            parser=flags.number, metavar="S", help="how long cameras and viewers are measured"
+        ),
+    ] = 20.0,
+    only: Annotated[
+        str,
+        typer.Option(metavar="PART,...", help="some of webcam, viewers, questions, first, page"),
+    ] = "webcam,viewers,questions,first,page",
+    browser: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="a Chromium; where not given, the one on the PATH"),
+    ] = None,
+    repeats: RepeatsOption = 5,
+    seed: Annotated[int, typer.Option(parser=flags.whole, metavar="N", help="draws pictures")] = 1,
+    model: flags.ModelOption = None,
+    device: flags.DeviceOption = None,
+    dtype: flags.DtypeOption = None,
+    as_json: flags.JsonOption = False,
+) -> None:
+    """What the server and its page add: camera, viewers, many questions, first token, first use.
+
+    longtake bench serve --only viewers,first
+    """
+    from longtake.bench import serve
+
+    parts = [part.strip() for part in only.split(",")]
+    settled = _settled(model, device, dtype)
+    serve.run(settled, parts, seconds, repeats, seed, browser, as_json, say)
+
+
 def distances(text: str) -> tuple[float, ...]:
     """``8s,64s`` -> seconds, rising, each once.
 

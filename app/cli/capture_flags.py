@@ -6,7 +6,7 @@ Values are words here; which of them make sense is known to `CaptureConfig`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,11 +97,14 @@ CAPTURE = Group(
 )
 
 
-def watching_settings(capture: Given, **given: object) -> Settings:
+def watching_settings(
+    capture: Given, *, more: Mapping[str, object] | None = None, **given: object
+) -> Settings:
     """Settings of a command that may watch cameras.
 
     Args:
         capture: of `CAPTURE`.
+        more: values by their key in the configuration.
         given: the command's other flags, as `take_settings` takes them.
 
     Raises:
@@ -109,7 +112,7 @@ def watching_settings(capture: Given, **given: object) -> Settings:
         ValueError: if a flag is out of range or not understood.
     """
     keys = {name: value for name, value in capture.items() if name not in _OF_ONE_SOURCE}
-    settled = take_settings(**given, **keys)
+    settled = take_settings(more, **given, **keys)
     of_one = {name: capture[name] for name in _OF_ONE_SOURCE}
     own = capture_config(base=settled.take.capture, **of_one)
     return replace(settled, take=replace(settled.take, capture=own))

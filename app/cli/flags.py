@@ -301,6 +301,7 @@ def settings_of_flags(given: Mapping[str, object]) -> Settings:
     return gather(None, {}, given).settings
 
 
-def take_settings(**given: object) -> Settings:
-    """The flags of commands that open a take, by name (`_KEYS`); see `settings`."""
-    return settings({_KEYS[name]: value for name, value in given.items()})
+def take_settings(more: Mapping[str, object] | None = None, /, **given: object) -> Settings:
+    """The flags of commands that open a take, by name (`_KEYS`), and more by key; see
+    `settings`."""
+    return settings({**{_KEYS[name]: value for name, value in given.items()}, **(more or {})})

@@ -25,6 +25,9 @@ from longtake.cli import (
     models,
     narrate,
     probe,
+    serve,
+    ui,
+    user,
     watch,
 )
 from longtake.cli.common import begin, shared
@@ -46,9 +49,12 @@ app.command()(shared(ask.ask))
 app.command()(shared(chat.chat))
 app.command()(shared(narrate.narrate))
 app.command()(shared(watch.watch))
+app.command()(shared(ui.ui))
+app.command()(shared(serve.serve))
 app.command()(shared(doctor.doctor))
 app.command()(shared(models.models))
 app.command()(shared(probe.probe))
+app.command()(shared(user.user))
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 app.add_typer(memory.app, name="memory")

@@ -1,0 +1,174 @@
+"""The whole HTTP face as one application: routes, sockets, page and files, behind one door.
+
+What each route does stands in its own file, and who may come in is known to `guard`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
+
+from longtake.server import (
+    health,
+    pushing,
+    routes_alerts,
+    routes_ask,
+    routes_chat,
+    routes_events,
+    routes_memory,
+    routes_sources,
+    routes_takes,
+    viewing,
+)
+from longtake.server.access import Access
+from longtake.server.blocking import Blocking
+from longtake.server.config import ServeConfig
+from longtake.server.errors import add_handlers
+from longtake.server.face import Face
+from longtake.server.guard import Guard
+from longtake.server.hall import Hall
+from longtake.server.metrics import Spent
+from longtake.server.static_files import add_static_files
+from longtake.server.unknown import add_unknown
+
+TITLE = "longtake"
+QUICK_THREADS = 4
+OPENAPI = "/openapi.json"
+OPEN_PATHS = ("/healthz", "/readyz")
+_ABOUT = """Takes watch video streams without end, and are asked about any moment of them.
+
+Times are seconds of session time, from a stream's first frame on. An answer carries its evidence:
+moments with pictures. `/v1/chat/completions` is OpenAI's, so its clients work; `take` in the body
+(`extra_body`) names the take. Frames of a camera come over the WebSocket
+`/v1/takes/{take}/frames?camera=NAME`, previews and state go over `/v1/takes/{take}/view`."""
+_TAGS = [
+    {"name": "takes", "description": "Open, close, and how they stand."},
+    {
+        "name": "sources",
+        "description": "Cameras and files that are watched, frames that are shown.",
+    },
+    {"name": "questions", "description": "Ask."},
+    {"name": "OpenAI", "description": "Ask, in OpenAI's format."},
+    {"name": "alerts", "description": "Standing questions."},
+    {"name": "events", "description": "What happened."},
+    {"name": "memory", "description": "Pictures, search, keep, forget, export."},
+    {"name": "server", "description": "Health and numbers."},
+]
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+
+
+class Page(Protocol):
+    """What people see at ``/``."""
+
+    def mount(self, app: FastAPI) -> FastAPI:
+        """Add it to an application, behind every other route."""
+        ...
+
+
+def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | None = None) -> Guard:
+    """An ASGI application.  Closing the hall is up to whoever opened it."""
+    face = Face(hall, config, Blocking(), Blocking(QUICK_THREADS), Spent())
+    for hosted in hall.all():
+        face.spent.listen(hosted)
+    app = FastAPI(
+        title=TITLE,
+        version=_version(),
+        description=_ABOUT,
+        openapi_tags=_TAGS,
+        openapi_url=None,
+        docs_url=None,  # they load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
+        lifespan=_lifespan(face),
+    )
+    add_handlers(app)
+    for part in (
+        routes_takes,
+        routes_ask,
+        routes_alerts,
+        routes_events,
+        routes_sources,
+        routes_memory,
+        routes_chat,
+        health,
+    ):
+        app.include_router(part.router(face))
+    app.include_router(pushing.router(hall))
+    app.include_router(viewing.router(hall))
+    _describe(app, access)
+    add_unknown(app)
+    add_static_files(app)
+    if page is not None:
+        app = page.mount(app)
+    return Guard(app, access, config)
+
+
+def _lifespan(face: Face) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            face.blocking.close()
+            face.quick.close()
+
+    return lifespan
+
+
+def _describe(app: FastAPI, access: Access) -> None:
+    """``/openapi.json``, made when it is first asked for."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = described(app, is_open=access.is_open)
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]
+
+    async def openapi() -> JSONResponse:
+        return JSONResponse(describe(), headers={"Cache-Control": "no-cache"})
+
+    app.add_api_route(OPENAPI, openapi, include_in_schema=False)
+
+
+def described(app: FastAPI, *, is_open: bool) -> dict[str, Any]:
+    """The OpenAPI description; with how to come in, where somebody is asked who he is."""
+    told = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    # Errors are of our own shape: FastAPI's belongs to nothing here.
+    schemas = told.get("components", {}).get("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    told.setdefault("components", {})["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "One of the server's tokens."}
+    }
+    if not is_open:
+        told["security"] = [{"token": []}]
+        for path in OPEN_PATHS:
+            told["paths"][path]["get"]["security"] = []
+    return told
+
+
+def _version() -> str:
+    try:
+        return version("longtake")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "0"

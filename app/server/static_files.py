@@ -1,0 +1,34 @@
+"""The page's own files at ``/static``: modules and styles, checked for change at every use."""
+
+from __future__ import annotations
+
+import importlib.resources
+import mimetypes
+from pathlib import Path
+
+from fastapi import FastAPI, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+WHERE = "/static"
+
+
+class _Files(StaticFiles):
+    """Kept by browsers, and asked for anew: a newer server's page does not run old scripts."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def add_static_files(app: FastAPI) -> None:
+    """Those of the package ``longtake.ui``."""
+    # What a machine's own table says may differ; a browser refuses modules of a wrong type.
+    for ending in (".js", ".mjs"):
+        mimetypes.add_type("text/javascript", ending)
+    mimetypes.add_type("text/css", ".css")
+    folder = Path(str(importlib.resources.files("longtake.ui") / "static"))
+    # An editable installation links each file.
+    files = _Files(directory=folder, check_dir=False, follow_symlink=True)
+    app.mount(WHERE, files, name="static")

@@ -1,0 +1,67 @@
+"""What visitors may name as a source: network cameras, and what the operator allows beside them.
+
+Sorted by the text alone: nothing is opened or looked up, so that nobody learns here which paths
+exist.  Which hosts of the network may be reached is known to `streaming.passage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from longtake.streaming.addresses import has_scheme
+from longtake.streaming.capture_config import CaptureConfig
+from longtake.streaming.errors import SourceForbidden, redact
+
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+DEVICES, FILES = "devices", "files"  # words of `ServeConfig.allow_sources`
+MOST_LETTERS = 2000  # of an address
+
+
+def network_rules(allow: Sequence[str]) -> tuple[str, ...]:
+    """Of what an operator allows: hosts and networks, without our own words."""
+    return tuple(word for word in allow if word not in (DEVICES, FILES))
+
+
+def is_network(address: str) -> bool:
+    """Whether it is a network camera's address, of a kind that visitors may name."""
+    return has_scheme(address) and address.partition(":")[0].lower() in SCHEMES
+
+
+def check_address(address: str, allow: Collection[str]) -> None:
+    """Whether a visitor may name this.
+
+    Raises:
+        ValueError: if it is empty, or no text that an address can be.
+        SourceForbidden: if it is of a kind that he may not name; says who can allow it.
+    """
+    text = address.strip()
+    if not text:
+        raise ValueError("the address is empty: write one such as rtsp://camera.example/main")
+    if len(text) > MOST_LETTERS or not text.isprintable():
+        raise ValueError(
+            f"an address of {len(text)} letters: at most {MOST_LETTERS}, and all of them printable"
+        )
+    if is_network(text):
+        return
+    if text.lower().startswith(("webcam:", "/dev/")):
+        if DEVICES not in allow:
+            raise SourceForbidden(_refusal(text, "cameras of the server's machine", DEVICES))
+        return
+    if has_scheme(text) or text == "-":
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise SourceForbidden(f"{redact(text)}: is of no kind that visitors may name: {known}")
+    if FILES not in allow:
+        raise SourceForbidden(_refusal(text, "files of the server's machine", FILES))
+
+
+def as_visitor(capture: CaptureConfig) -> CaptureConfig:
+    """Settings for a source that a visitor names: no option and no kind of address of his own."""
+    return replace(capture, av_options={}, allow=frozenset())
+
+
+def _refusal(text: str, what: str, word: str) -> str:
+    return (
+        f"{redact(text)}: {what} are not for visitors; the operator of this server can allow "
+        f"them: --allow-source {word}. Upload the video, or name one of {', '.join(SCHEMES)}"
+    )

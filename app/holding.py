@@ -1,5 +1,7 @@
 """Where the past lies, as runs of neighbouring chunks that lie alike: what a timeline is drawn of.
 
+A hole is a time of which no camera has a chunk, longer than chunks usually are apart.
+
 N chunks, R runs.
 """
 
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from longtake.memory.ladder import RUNGS
 from longtake.memory.places import TIERS, Places
 
+HOLE_STEPS = 3.0  # usual distances of a camera's chunks
+LEAST_HOLE_S = 2.0
 _STATES = len(TIERS) * len(RUNGS)
 Ints = NDArray[np.int64]
 
@@ -28,8 +32,26 @@ class Held:
     chunks: int
 
 
-def runs(places: Places, most: int) -> list[Held]:
-    """Every chunk in exactly one run, in order; missing numbers end a run.
+def longest_step_s(places: Places) -> float:
+    """A time without chunks is a hole if it is longer than this.
+
+    By the median of the distances at which chunks of one camera end: of several cameras that are
+    seen at the same moments, neighbours are no measure.
+    """
+    if len(places) < 2:
+        return LEAST_HOLE_S
+    order = np.argsort(places.camera, kind="stable")
+    distance_s, camera = np.diff(places.end_s[order]), places.camera[order]
+    distance_s = distance_s[camera[1:] == camera[:-1]]
+    if not len(distance_s):
+        return LEAST_HOLE_S
+    middle = (len(distance_s) - 1) // 2
+    return max(LEAST_HOLE_S, HOLE_STEPS * float(np.partition(distance_s, middle)[middle]))
+
+
+def runs(places: Places, most: int, step_s: float) -> list[Held]:
+    """Every chunk in exactly one run, in order; missing numbers end a run, and so does a time
+    longer than `step_s` in which no camera showed anything.
 
     Where there would be more than `most`, the span is cut into as many equal parts, and the runs
     that begin in one become one: where most of its chunks lie is told.
@@ -37,7 +59,9 @@ def runs(places: Places, most: int) -> list[Held]:
     if not len(places):
         return []
     state = places.tier.astype(np.int64) * len(RUNGS) + places.level
-    first = _begins((np.diff(state) != 0) | (np.diff(places.numbers) != 1))
+    reach_s = np.maximum.accumulate(places.end_s)
+    is_hole = places.start_s[1:] - reach_s[:-1] > step_s
+    first = _begins((np.diff(state) != 0) | (np.diff(places.numbers) != 1) | is_hole)
     start_s = np.minimum.reduceat(places.start_s, first)
     end_s = np.maximum.reduceat(places.end_s, first)
     chunks, state = np.diff(first, append=len(places)), state[first]

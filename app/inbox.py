@@ -19,7 +19,7 @@ from longtake.streaming.newest import Newest, Still
 from longtake.streaming.sampler import FixedRate
 from longtake.stretch import Stretch
 
-FORGOTTEN = "forgotten"  # why frames were dropped
+FORGOTTEN, FULL = "forgotten", "full"  # why frames were dropped
 MOST_CAMERAS = 64  # that frames are pushed of
 LATE_S = 1.0  # this far behind other cameras a frame is still taken in
 
@@ -36,7 +36,7 @@ class Pushed:
 class _Camera:
     """That frames are pushed of."""
 
-    def __init__(self, box: Mailbox, rate: FixedRate | None) -> None:
+    def __init__(self, box: Mailbox, rate: FixedRate) -> None:
         self.box, self.rate, self.newest = box, rate, Newest()
         self.newest_s = float("-inf")
         self.count = 0  # of frames that were taken in
@@ -49,8 +49,8 @@ class Inbox:
         capacity: frames that may wait, of a file and of each camera that is pushed.
         on_frame: called after each frame that came in; for pushed ones while the inbox's lock is
             held, so it must not come back here.
-        push_fps: of each camera only so many pushed frames a second are taken, and the newest
-            alone waits; None: all, the newest ``capacity`` of them.
+        push_fps: of each camera only so many are taken a second of the pushed frames that are
+            to be sampled.
         after_s: session time of the newest frame that was seen in an earlier run.
     """
 
@@ -59,7 +59,7 @@ class Inbox:
         capacity: int,
         on_frame: Callable[[], None],
         *,
-        push_fps: float | None = None,
+        push_fps: float,
         after_s: float = float("-inf"),
     ) -> None:
         self.read = Mailbox(capacity, "wait", on_frame)
@@ -84,6 +84,8 @@ class Inbox:
         newest_s: float,
         make: Callable[[], Frame],
         ahead_s: float = float("inf"),
+        *,
+        sampled: bool = False,
     ) -> str:
         """Take a frame in, or say why not; never waits.
 
@@ -91,6 +93,8 @@ class Inbox:
             newest_s: session time of the newest frame that was read or seen.
             make: copies the picture; not called for a frame that is not wanted.
             ahead_s: no frame may be later than this.
+            sampled: it is taken in where its camera's rate wants it, and what waits of that camera
+                gives way to it; else it waits behind the others.
 
         Returns:
             '' where it was taken in, else the reason.
@@ -102,7 +106,7 @@ class Inbox:
             self._offered += 1
             try:
                 place = self._place(camera)
-                reason = self._refusal(place, pts_s, newest_s, ahead_s)
+                reason = self._refusal(place, pts_s, newest_s, ahead_s, sampled)
             except ValueError:
                 self._offered -= 1
                 raise
@@ -119,6 +123,8 @@ class Inbox:
                 return self._refuse("not later", _not_later(pts_s, place.newest_s))
             if not place.box.put(frame):
                 return self._refuse("closed", "this take is closed")
+            if sampled:
+                place.box.drop_where(lambda other: other is not frame, FULL)
             place.newest_s, place.count = pts_s, place.count + 1
             self.newest_push_s = max(self.newest_push_s, pts_s)
             place.newest.put(_still(place.count, frame))
@@ -161,15 +167,16 @@ class Inbox:
                 "each camera one name"
             )
         check_camera(camera)
-        capacity = self._capacity if self._push_fps is None else 1
-        rate = None if self._push_fps is None else FixedRate(self._push_fps)
-        place = _Camera(Mailbox(capacity, "newest", self._on_frame), rate)
+        box = Mailbox(self._capacity, "newest", self._on_frame)
+        place = _Camera(box, FixedRate(self._push_fps))
         if self._is_closed:
             place.box.close()
         self._cameras[camera] = place
         return place
 
-    def _refusal(self, place: _Camera, pts_s: float, newest_s: float, ahead_s: float) -> str:
+    def _refusal(
+        self, place: _Camera, pts_s: float, newest_s: float, ahead_s: float, sampled: bool
+    ) -> str:
         """Why a frame is not taken in; '' where it is."""
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -185,7 +192,7 @@ class Inbox:
         if pts_s < newest_s - LATE_S:
             why = f"pts_s={pts_s}: not later than {newest_s} of another camera, less {LATE_S:g} s"
             return self._refuse("not later", why)
-        if place.rate is not None and not place.rate.wants(pts_s):
+        if sampled and not place.rate.wants(pts_s):
             return self._refuse("not sampled", f"{place.rate.fps:g} frames a second are taken")
         return ""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longtake.holding import Held, runs
+from longtake.holding import Held, longest_step_s, runs
 from longtake.memory.album import Caption
 from longtake.memory.events import Event
 from longtake.memory.intake import check_camera
@@ -118,7 +118,8 @@ class Overview:
         """As `Take.held` says."""
         check_span(start_s, end_s)
         check_most(most)
-        return runs(self._places().touching(start_s, end_s), most)
+        places = self._places()
+        return runs(places.touching(start_s, end_s), most, longest_step_s(places))
 
     def has_live(self, start_s: float | None, end_s: float | None) -> bool:
         """Whether a span, None being its open ends, touches what the device holds."""

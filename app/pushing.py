@@ -52,6 +52,7 @@ class Pushing:
         _check_times(pts_s, age_s)
         if isinstance(image, bytes | bytearray | memoryview):
             size_of(image)  # what is wrong with it is said, whether or not it is wanted
+        policy, is_timed = self._session.config.capture.policy, pts_s is not None
         if pts_s is None:
             reading = [w.address for w in self._seeing.watches if isinstance(w, Watch)]
             if reading:
@@ -68,7 +69,8 @@ class Pushing:
 
         lag_s = max(0.0, pts_s - self._session.newest_s)
         newest_s, ahead_s = self._time.newest_read_s, self._time.ahead_s
-        reason = self._inbox.push(camera, pts_s, newest_s, own, ahead_s)
+        sampled = policy == "newest" or (policy == "auto" and not is_timed)
+        reason = self._inbox.push(camera, pts_s, newest_s, own, ahead_s, sampled=sampled)
         return Pushed(not reason, reason, lag_s)
 
 

@@ -93,7 +93,7 @@ class Take:
         self._inbox = Inbox(
             mailbox_frames,
             engine.wake,
-            push_fps=session.pace.fps if session.config.capture.policy == "newest" else None,
+            push_fps=session.pace.fps,
             after_s=float("-inf") if session.seen_s is None else session.seen_s,
         )
         self._cameras = Cameras(self._inbox)
@@ -223,10 +223,14 @@ class Take:
         a JPEG or PNG are decoded, at most 50 megapixels of them, if the frame is taken in.
 
         Every camera has a mailbox of its own; full, its oldest frame gives way (counted).  A time
-        that is not later than its last one is refused.  With policy ``newest`` a camera's newest
-        frame alone waits, and of those that come faster than the take's rate only so many are
-        taken; the others are refused, ``not sampled``, without being copied.  Where the model
-        failed on earlier frames, the next push is refused with the reason, once.
+        that is not later than its last one is refused.  Where the model failed on earlier frames,
+        the next push is refused with the reason, once.
+
+        By the policy of the take's `CaptureConfig` all that come are taken, or the newest: then a
+        camera's newest frame alone waits, and of those that come faster than the take's rate only
+        so many are taken; the others are refused, ``not sampled``, without being copied.  ``auto``
+        takes all frames that have a ``pts_s``, as it does those of files, and the newest of those
+        that have none, as it does those of cameras.
 
         Without ``pts_s`` it was taken ``age_s`` seconds ago, in session time that runs with the
         clock (`now_s`): that of cameras that are watched, else begun by the first such frame,
@@ -511,7 +515,8 @@ class Take:
     def held(self, start_s: float = 0.0, end_s: float = math.inf, most: int = 600) -> list[Held]:
         """Where the chunks that touch a span lie, as runs of neighbours that lie alike.
 
-        Every chunk is in exactly one run; numbers that are missing end one.
+        Every chunk is in exactly one run; numbers that are missing end one, and so does a time,
+        longer than chunks usually are apart, of which no camera has any.
 
         Args:
             most: where there are more runs, neighbours become one, and what is told is where most

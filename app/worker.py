@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from longtake.busy import Busy as Busy
 from longtake.latch import Latch
 from longtake.speech import Speech
 
@@ -23,10 +24,6 @@ MAX_SPEAKING = 4  # answers at once: each holds its context on the device
 INGEST_SHARE = 0.65  # of the time while answers are spoken and frames wait
 
 T = TypeVar("T")
-
-
-class Busy(RuntimeError):
-    """Too many questions wait; ask again later."""
 
 
 class Works(Protocol):

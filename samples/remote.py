@@ -1,8 +1,8 @@
 """A robot whose longtake runs on another machine: ``remote.py http://host:7860 --seconds 20``.
 
-The robot shows what its camera sees ten times a second, asks a question whenever the last one is
-answered, and stops when an alert says so.  Nothing here needs a model or torch: the server has
-them.  `push` never waits; where the network is away the newest picture waits for it.
+The robot shows ten pictures a second, asks a question whenever the last one is answered, and stops
+when an alert says so.  Nothing here needs a model or torch: the server has them.  `push` never
+waits; where the network is away the newest picture waits for it.
 
     longtake serve --token-file token.txt        on the machine with the model
     LONGTAKE_TOKEN=... python remote.py http://host:7860
@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 
 import longtake
 
-HZ = 10.0
-QUESTION = "is there a red ring?"
+HZ, QUESTION = 10.0, "is there a red ring?"
 
 
 class Camera:
@@ -49,8 +48,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the robot works")
     parser.add_argument("--certificate", help="of a server with --tls auto")
     chosen = parser.parse_args()
-    token, verify = os.environ.get("LONGTAKE_TOKEN"), chosen.certificate or True
-    with longtake.Client(chosen.url, token=token, verify=verify) as client:
+    token = os.environ.get("LONGTAKE_TOKEN")
+    with longtake.Client(chosen.url, token=token, verify=chosen.certificate or True) as client:
         # of what comes the server takes five pictures a second
         with client.open(fps=5.0, window_s=4.0) as take:
             try:
@@ -73,8 +72,7 @@ def work(take: longtake.RemoteTake, seconds: float) -> None:
                 asking = take.submit(QUESTION, choices=("yes", "no"), deadline_s=2.0)
             stop.wait(1 / HZ)
     print(f"{now_s:5.1f} s: {'the alert stopped the robot' if stop.is_set() else 'done'}")
-    sent = take.pushes()
-    print(f"{sent.pushed} pictures pushed, {sent.accepted} taken, {sum(sent.dropped.values())} not")
+    print(f"{take.pushes().pushed} pictures pushed, {take.pushes().accepted} of them taken")
 
 
 if __name__ == "__main__":

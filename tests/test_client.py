@@ -19,7 +19,7 @@ from longtake.client import Busy, Client, RemoteTake
 from longtake.client.event_stream import ServerEvent, events_of
 from longtake.models.decode import Decoding
 from longtake.server.config import ServeConfig
-from longtake.server.refusals import NoSuchAlert, NoSuchTake
+from longtake.server.takes.refusals import NoSuchAlert, NoSuchTake
 from longtake.streaming.errors import SourceError, SourceRefused
 from longtake.streaming.masks import Mask
 from longtake.worker import Busy as EngineBusy
@@ -321,7 +321,7 @@ def test_masks_are_put_and_told(take: RemoteTake) -> None:
     take.mask([corner])
     assert take.masks == (corner,)
     take.mask([])
-    assert take.masks == ()
+    assert not take.masks
 
 
 # -------------------------------------------------------------------- alerts and lines

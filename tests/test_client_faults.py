@@ -18,11 +18,11 @@ from longtake.client import patience as patience_module
 from longtake.client import wire as wire_module
 from longtake.client.remote_errors import error_of
 from longtake.memory.files import MemoryFull
-from longtake.server.access import Access
 from longtake.server.config import ServeConfig
-from longtake.server.refusals import NoSuchTake, TooMany
+from longtake.server.door.access import Access
+from longtake.server.door.tls import tls
 from longtake.server.running import Certificate
-from longtake.server.tls import tls
+from longtake.server.takes.refusals import NoSuchTake, TooMany
 from longtake.streaming.errors import SourceRefused, SourceTimeout, StaleFrame
 from tests.rigs.api import busy
 from tests.rigs.hosting import jpeg
@@ -192,6 +192,37 @@ def test_no_event_is_missed_or_told_twice_when_the_connection_breaks(
     told = [alert.poll(SOON_S) for _ in range(2)]
     assert [each and each.number for each in told] == [wanted[0], wanted[2]]
     assert alert.poll(0.0) is None
+
+
+def test_what_happens_before_the_first_event_while_the_connection_is_lost_is_told(
+    server: Far, take: RemoteTake
+) -> None:
+    alert = take.alert("a ring?", name="ring")
+    feed = take._feed
+    assert feed is not None and feed._stream is not None
+    with feed._lock:  # no other connection is made meanwhile
+        feed._stream.end()
+        number = note(server, "ring")
+    event = alert.poll(SOON_S)
+    assert event is not None and event.number == number
+
+
+def test_an_alert_of_a_server_that_was_started_anew_ends_and_another_one_works() -> None:
+    with far() as first:
+        port = urlsplit(first.url).port or 0
+        client = Client(first.url)
+        take = client.take("live")
+        alert = take.alert("a ring?", name="ring")
+        for _ in range(5):
+            first.live.take.log("alert", "ring", "a ring?", start_s=0.0, score=0.9)
+        assert [alert.poll(SOON_S) for _ in range(5)][-1] is not None
+    with far(ServeConfig(port=port)) as second, client:
+        with pytest.raises(RemoteError, match="set it again"):
+            alert.poll(SOON_S)
+        again = take.alert("a ring?", name="ring")
+        second.live.take.log("alert", "ring", "a ring?", start_s=0.0, score=0.9)
+        event = again.poll(SOON_S)
+        assert event is not None and event.number == 1
 
 
 def test_an_alert_that_the_server_has_no_more_does_not_wait_in_silence(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from itertools import groupby, pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtake.holding import Held, runs
+from longtake.holding import LEAST_HOLE_S, Held, longest_step_s, runs
 from longtake.memory.config import MemoryConfig
 from longtake.memory.ladder import RUNGS, base_of
 from longtake.memory.places import TIERS, Places
@@ -61,14 +61,18 @@ def at_rest(store: Store, look: Callable[[], T]) -> T:
 
 
 def made(
-    numbers: list[int], tiers: list[int], levels: list[int], cameras: list[int] | None = None
+    numbers: list[int],
+    tiers: list[int],
+    levels: list[int],
+    cameras: list[int] | None = None,
+    starts_s: Sequence[float] | None = None,
 ) -> Places:
-    """Chunks of a second each, at the time of their number."""
-    at = np.array(numbers, np.int64)
+    """Chunks of half a second each, at the time of their number where no other is said."""
+    at_s = np.array(numbers if starts_s is None else starts_s, np.float64)
     return Places(
-        at,
-        at.astype(np.float64),
-        at + 0.5,
+        np.array(numbers, np.int64),
+        at_s,
+        at_s + 0.5,
         np.array(cameras or [0] * len(numbers), np.int32),
         np.array(levels, np.int8),
         np.array(tiers, np.int8),
@@ -158,14 +162,17 @@ def test_ageing_and_forgetting_are_followed_without_reading_all_rows_again(
 def some_places(draw: st.DrawFn) -> Places:
     numbers = sorted(draw(st.sets(st.integers(0, 60), min_size=1, max_size=40)))
     states = st.lists(st.integers(0, 2), min_size=len(numbers), max_size=len(numbers))
-    return made(numbers, draw(states), draw(states))
+    waits = st.lists(
+        st.sampled_from([1.0, 1.0, 1.5, 30.0]), min_size=len(numbers), max_size=len(numbers)
+    )
+    return made(numbers, draw(states), draw(states), starts_s=list(accumulate(draw(waits))))
 
 
 @given(places=some_places(), most=st.integers(1, 50))
 def test_runs_hold_every_chunk_exactly_once_and_are_no_more_than_asked_for(
     places: Places, most: int
 ) -> None:
-    found = runs(places, most)
+    found = runs(places, most, LEAST_HOLE_S)
     assert 1 <= len(found) <= most
     assert sum(run.chunks for run in found) == len(places)
     left = told(places)
@@ -179,19 +186,55 @@ def test_runs_hold_every_chunk_exactly_once_and_are_no_more_than_asked_for(
 
 @given(places=some_places())
 def test_runs_that_need_no_joining_are_neighbours_that_lie_alike(places: Places) -> None:
-    def alike(at: tuple[int, Told]) -> tuple[str, str, int]:
+    begins_s = places.start_s.tolist()
+    holes_before = [0, *accumulate(b - a > 0.5 + LEAST_HOLE_S for a, b in pairwise(begins_s))]
+
+    def alike(at: tuple[int, Told]) -> tuple[str, str, int, int]:
         place, (number, *_, codec, tier) = at
-        return tier, codec, number - place
+        return tier, codec, number - place, holes_before[place]
 
     plain = []
-    for (tier, codec, _), group in groupby(enumerate(told(places)), alike):
+    for (tier, codec, *_), group in groupby(enumerate(told(places)), alike):
         chunks = [chunk for _, chunk in group]
         plain.append(Held(chunks[0][1], chunks[-1][2], tier, codec, len(chunks)))
-    assert runs(places, 100) == plain
+    assert runs(places, 100, LEAST_HOLE_S) == plain
+
+
+def alike(starts_s: Sequence[float], cameras: list[int] | None = None) -> Places:
+    """Neighbours that lie alike."""
+    count = len(starts_s)
+    return made(list(range(count)), [0] * count, [0] * count, cameras, starts_s)
+
+
+def spans(places: Places, most: int = 100) -> list[tuple[float, float]]:
+    return [(run.start_s, run.end_s) for run in runs(places, most, longest_step_s(places))]
+
+
+def test_a_camera_that_was_paused_leaves_a_hole_between_two_runs() -> None:
+    paused = alike([*range(60), *range(960, 1020)])
+    assert spans(paused) == [(0.0, 59.5), (960.0, 1019.5)]
+    assert spans(paused, 1) == [(0.0, 1019.5)], "joined down to one"
+    around = runs(paused.touching(59.0, 960.0), 100, longest_step_s(paused))
+    assert [run.chunks for run in around] == [1, 1], "however little of it is looked at"
+    assert spans(alike([0.0, 1.0, 900.0])) == [(0.0, 1.5), (900.0, 900.5)]
+
+
+def test_chunks_that_are_usually_far_apart_have_no_hole_between_them() -> None:
+    rare = alike([30.0 * place for place in range(20)])
+    assert spans(rare) == [(0.0, 570.5)]
+    both = alike([30.0 * (place // 2) for place in range(40)], [0, 1] * 20)
+    assert spans(both) == [(0.0, 570.5)], "of two cameras that are seen at the same moments"
+
+
+def test_there_is_no_hole_while_some_camera_shows_something() -> None:
+    door = [(float(at), 0) for at in [*range(10), *range(50, 60)]]
+    starts_s, cameras = zip(*sorted([*door, *((at + 0.25, 1) for at in range(5, 55))]), strict=True)
+    assert spans(alike(starts_s, list(cameras))) == [(0.0, 59.5)]
 
 
 def test_of_nothing_there_are_no_runs() -> None:
-    assert runs(Places.none(), 5) == []
+    assert runs(Places.none(), 5, longest_step_s(Places.none())) == []
+    assert spans(alike([3.0])) == [(3.0, 3.5)]
 
 
 # ------------------------------------------------------------------ pictures to compare

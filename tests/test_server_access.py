@@ -16,12 +16,12 @@ import pytest
 
 from longtake import cli
 from longtake.config import ConfigError
-from longtake.server.access import Access, TooManyLogins, is_loopback
-from longtake.server.logins import IDLE_S, Logins
+from longtake.server.door.access import Access, TooManyLogins, is_loopback
+from longtake.server.door.logins import IDLE_S, Logins
+from longtake.server.door.passwords import Cost, hashed, read_line, user_name
+from longtake.server.door.secret_files import read_tokens, read_users
+from longtake.server.door.throttle import Throttle
 from longtake.server.logs import Hiding, hide_secrets, quiet_uvicorn
-from longtake.server.passwords import Cost, hashed, read_line, user_name
-from longtake.server.secret_files import read_tokens, read_users
-from longtake.server.throttle import Throttle
 
 CHEAP = Cost(n=1024, r=8, p=1)
 TOKEN = "a-token-of-the-tests-0123456789"

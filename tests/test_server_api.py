@@ -22,10 +22,10 @@ from fastapi import FastAPI
 
 from longtake.answer import Answer
 from longtake.models.embedded.filming import write_film
-from longtake.server.access import Access
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
-from longtake.server.sse import beating
+from longtake.server.door.access import Access
+from longtake.server.routes.sse import beating
 from tests.rigs.api import SECONDS, WAIT_S, Api, api, busy, jpeg, until
 from tests.rigs.serving import serving
 

@@ -21,12 +21,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from longtake.server.access import Access
 from longtake.server.config import ServeConfig
-from longtake.server.guard import VISITOR, Guard
-from longtake.server.login_desk import local
-from longtake.server.logins import IDLE_S
-from longtake.server.passwords import Cost, hashed
+from longtake.server.door.access import Access
+from longtake.server.door.guard import VISITOR, Guard
+from longtake.server.door.login_desk import local
+from longtake.server.door.logins import IDLE_S
+from longtake.server.door.passwords import Cost, hashed
 from tests.rigs.serving import serving
 
 TOKEN = "a-token-of-the-tests-0123456789"

@@ -15,15 +15,15 @@ import pytest
 
 from longtake.engine import Engine
 from longtake.models.decode import Decoding
-from longtake.server import hosted as hosted_module
-from longtake.server.closing import SERVER_ENDING, TAKE_CLOSED, Closing
 from longtake.server.config import ServeConfig
-from longtake.server.engines import Engines
-from longtake.server.hall import Hall
-from longtake.server.hosted import Hosted, shown_name
-from longtake.server.lens import Lens, Sight
-from longtake.server.recent import Recent
-from longtake.server.refusals import (
+from longtake.server.takes import hosted as hosted_module
+from longtake.server.takes.closing import SERVER_ENDING, TAKE_CLOSED, Closing
+from longtake.server.takes.engines import Engines
+from longtake.server.takes.hall import Hall
+from longtake.server.takes.hosted import Hosted, shown_name
+from longtake.server.takes.lens import Lens, Sight
+from longtake.server.takes.recent import Recent
+from longtake.server.takes.refusals import (
     Ending,
     NoSuchAlert,
     NoSuchSource,

@@ -9,9 +9,9 @@ import openai
 import pytest
 
 from longtake.models.decode import Decoding
-from longtake.server import chat
-from longtake.server.errors import Problem
-from longtake.server.schemas import Chat
+from longtake.server.routes import chat
+from longtake.server.routes.errors import Problem
+from longtake.server.routes.schemas import Chat
 from tests.rigs.api import SECONDS, WAIT_S, Api, api, busy
 
 

@@ -24,11 +24,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from longtake.server.access import Access
 from longtake.server.app import create_app, described
 from longtake.server.config import ServeConfig
-from longtake.server.engines import Engines
-from longtake.server.hall import Hall
+from longtake.server.door.access import Access
+from longtake.server.takes.engines import Engines
+from longtake.server.takes.hall import Hall
 from tests.rigs.api import Api, api
 
 EXAMPLES = 10  # made up for each operation

@@ -14,12 +14,12 @@ import httpx
 import numpy as np
 import pytest
 
-from longtake.server.access import Access
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
-from longtake.server.hall import Hall
-from longtake.server.only_needed import is_needed
-from longtake.server.page import Page
+from longtake.server.door.access import Access
+from longtake.server.page.only_needed import is_needed
+from longtake.server.page.page import Page
+from longtake.server.takes.hall import Hall
 from longtake.settings import TakeConfig
 from tests.rigs.hosting import encode, hall
 from tests.rigs.serving import serving

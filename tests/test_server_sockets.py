@@ -16,13 +16,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from longtake.server import hosted as hosted_module
-from longtake.server import lens as lens_module
 from longtake.server import running
 from longtake.server.config import ServeConfig
-from longtake.server.frame_message import HEADER, FrameMessage, number_in, preview
-from longtake.server.hall import Hall
-from longtake.server.hosted import Hosted
+from longtake.server.sockets.frame_message import HEADER, FrameMessage, number_in, preview
+from longtake.server.takes import hosted as hosted_module
+from longtake.server.takes import lens as lens_module
+from longtake.server.takes.hall import Hall
+from longtake.server.takes.hosted import Hosted
 from tests.rigs.hosting import LONG_S, hall, jpeg, message, open_socket, sockets
 from tests.rigs.watching import until
 

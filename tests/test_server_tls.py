@@ -20,13 +20,13 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from longtake.config import ConfigError
-from longtake.server.access import Access
-from longtake.server.certificate import LASTS, make_certificate, names_of, read_certificate
 from longtake.server.config import ServeConfig
-from longtake.server.guard import Guard
-from longtake.server.own_names import own_names
+from longtake.server.door.access import Access
+from longtake.server.door.certificate import LASTS, make_certificate, names_of, read_certificate
+from longtake.server.door.guard import Guard
+from longtake.server.door.own_names import own_names
+from longtake.server.door.tls import Tls, tls
 from longtake.server.running import Certificate
-from longtake.server.tls import Tls, tls
 from tests.rigs.serving import serving
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

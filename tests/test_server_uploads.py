@@ -12,11 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from longtake.server import hosted as hosted_module
 from longtake.server.config import ServeConfig
-from longtake.server.hosted import Hosted
-from longtake.server.refusals import Ending
-from longtake.server.uploads import Checked, TooLarge, Uploads, check
+from longtake.server.takes import hosted as hosted_module
+from longtake.server.takes.hosted import Hosted
+from longtake.server.takes.refusals import Ending
+from longtake.server.takes.uploads import Checked, TooLarge, Uploads, check
 from longtake.streaming.errors import NotAVideo
 from tests.clips import write_clip
 from tests.rigs.hosting import LONG_S, hall, jpeg

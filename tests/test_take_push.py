@@ -31,7 +31,10 @@ from tests.pushed import picture
 LONG_S = 30.0
 LAVFI = CaptureConfig(allow=frozenset({"lavfi"}), backoff_s=0.2)
 CONFIG = TakeConfig(fps=5.0, window_s=20.0, top_k=2, capture=LAVFI, decoding=Decoding(max_tokens=3))
-NEWEST = replace(CONFIG, fps=2.0, capture=replace(LAVFI, policy="newest"))
+ALL_SEEN = replace(CONFIG, capture=replace(LAVFI, policy="every"))
+SLOW = replace(CONFIG, fps=2.0)
+NEWEST = replace(SLOW, capture=replace(LAVFI, policy="newest"))
+EVERY = replace(SLOW, capture=replace(LAVFI, policy="every"))
 CAMERA = "lavfi:testsrc=size=64x48:rate=20,realtime"
 LEFT, ALL = Mask.parse("0,0 0.5,0 0.5,1 0,1"), Mask.parse("0,0 1,0 1,1 0,1")
 
@@ -44,7 +47,7 @@ def engine(tiny_model: Path) -> Iterator[Engine]:
 
 @contextmanager
 def opened(
-    engine: Engine, *given: Any, config: TakeConfig = CONFIG
+    engine: Engine, *given: Any, config: TakeConfig = ALL_SEEN
 ) -> Iterator[tuple[Take, Clock]]:
     """A take whose time passes when the clock says so."""
     clock = Clock()
@@ -155,6 +158,49 @@ def test_a_time_that_is_given_too_is_at_most_a_second_ahead_of_that_clock(engine
         assert take.now_s == pytest.approx(4.2) and take.stats().dropped == {"ahead": 1}
 
 
+def test_frames_without_a_time_are_sampled_as_a_cameras_are(engine: Engine) -> None:
+    with opened(engine, config=SLOW) as (take, clock):
+        pushed = []
+        for step in range(33):
+            pushed.append(take.push(picture(step)).accepted)
+            take.drain()
+            clock.pass_s(0.0625)  # 16 a second
+        assert [t for t, _ in seen(take)] == [0.0, 0.5, 1.0, 1.5, 2.0]
+        assert pushed == [step % 8 == 0 for step in range(33)]
+        assert take.stats().dropped == {"not sampled": 28} and accounted(take)
+
+
+def test_of_frames_without_a_time_the_newest_alone_waits(engine: Engine) -> None:
+    with opened(engine, config=SLOW) as (take, clock):
+        with held(engine):
+            for step in range(5):
+                assert take.push(picture(step), camera="a").accepted
+                assert take.push(picture(step), camera="b").accepted
+                clock.pass_s(1.0)
+            assert take.stats().waiting == 2
+        assert seen(take) == [(4.0, "a"), (4.0, "b")]
+        assert take.stats().dropped == {"full": 8} and accounted(take)
+
+
+def test_frames_with_a_time_are_all_taken_whatever_comes_without_one(engine: Engine) -> None:
+    with opened(engine, config=SLOW) as (take, clock):
+        take.push(picture(0), camera="webcam")
+        clock.pass_s(2.0)
+        times = [step / 16 for step in range(16, 32)]
+        with held(engine):
+            assert all(take.push(picture(1), t, camera="robot").accepted for t in times)
+        assert [t for t, camera in seen(take) if camera == "robot"] == times
+
+
+def test_with_policy_every_frames_without_a_time_are_all_taken(engine: Engine) -> None:
+    with opened(engine, config=EVERY) as (take, clock):
+        with held(engine):
+            for step in range(8):
+                assert take.push(picture(step)).accepted
+                clock.pass_s(0.0625)
+        assert [t for t, _ in seen(take)] == [step * 0.0625 for step in range(8)]
+
+
 def test_a_frame_knows_the_time_of_day_it_was_taken_at(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +229,7 @@ def test_times_that_make_no_sense_are_refused(engine: Engine, wrong: dict[str, A
 
 
 def test_a_camera_that_is_watched_later_shares_the_clock_and_may_go_before(engine: Engine) -> None:
-    with engine.open(config=CONFIG) as take:
+    with engine.open(config=ALL_SEEN) as take:
         take.push(picture(0), camera="phone")
         first_s = take.now_s
         watch = take.watch(CAMERA, camera="door")

@@ -27,8 +27,8 @@ import numpy as np
 from longtake.bench.live_age import Image, clock_ms
 
 if TYPE_CHECKING:
-    from longtake.server.hall import Hall
-    from longtake.server.hosted import Hosted
+    from longtake.server.takes.hall import Hall
+    from longtake.server.takes.hosted import Hosted
 
 START_S = 30.0
 WAITING = 40  # frames of the film that may wait; fewer than a mailbox holds
@@ -64,12 +64,12 @@ class Seen:
 def take(wish: dict[str, Any], stack: ExitStack) -> tuple[Any, dict[str, Wish]]:
     """Our server, whose take ``live`` has seen a drawn film."""
     from longtake.bench.model import Model
-    from longtake.server.access import Access
     from longtake.server.app import create_app
     from longtake.server.config import ServeConfig
-    from longtake.server.engines import Engines
-    from longtake.server.hall import Hall
-    from longtake.server.page import Page
+    from longtake.server.door.access import Access
+    from longtake.server.page.page import Page
+    from longtake.server.takes.engines import Engines
+    from longtake.server.takes.hall import Hall
 
     model = Model(**wish["model"])
     engines = Engines([model.name], load=lambda _: model.engine())

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -151,28 +152,32 @@ def add(found: Came, shown: Sequence[Moment], came: Sequence[Moment], name: str)
 def newest(taken: Sequence[tuple[float, float]]) -> list[float]:
     """The age in ms of the newest picture in Python, looked at again and again."""
     ages: list[float] = []
-    for (at_s, shown_s), (next_s, _) in zip(taken, taken[1:], strict=False):
+    for (at_s, shown_s), (next_s, _) in pairwise(taken):
         looks = max(1, round((next_s - at_s) / LOOK_S))
         ages += [(at_s + look * LOOK_S - shown_s) * 1e3 for look in range(looks)]
     return ages
 
 
 def _rows(found: dict[str, Came]) -> list[Row]:
-    made: list[Row] = []
-    for what, ages, target in (
-        ("picture's age when it comes", lambda came: came.age_ms, f" [at most {MOST_SHARE:g} x]"),
-        ("newest picture's age at any time", lambda came: came.newest_ms, ""),
-    ):
-        for share in (50, 95):
-            value = {name: percentile(ages(came), share) for name, came in found.items()}
-            theirs = Row(f"{what}, {FASTEST}, p{share}", value[FASTEST], "ms")
-            made += [
-                compared(f"{what}, {OURS}, p{share}{target}", value[OURS], "ms", theirs),
-                theirs,
-                compared(f"{what}, {DEFAULT}, p{share}", value[DEFAULT], "ms", theirs),
-            ]
+    when = {name: came.age_ms for name, came in found.items()}
+    newest_ms = {name: came.newest_ms for name, came in found.items()}
     rate = {name: sum(came.fps) / len(came.fps) for name, came in found.items()}
-    theirs = Row(f"pictures that come, {FASTEST}", rate[FASTEST], "frames/s")
-    ours = compared(f"pictures that come, {OURS}", rate[OURS], "frames/s", theirs)
-    other = compared(f"pictures that come, {DEFAULT}", rate[DEFAULT], "frames/s", theirs)
-    return [*made, ours, theirs, other]
+    made: list[Row] = []
+    for share in (50, 95):
+        ages = {name: percentile(each, share) for name, each in when.items()}
+        target = f" [at most {MOST_SHARE:g} x]"
+        made += _beside(f"picture's age when it comes, p{share}", ages, "ms", target)
+    for share in (50, 95):
+        ages = {name: percentile(each, share) for name, each in newest_ms.items()}
+        made += _beside(f"newest picture's age at any time, p{share}", ages, "ms")
+    return made + _beside("pictures that come", rate, "frames/s")
+
+
+def _beside(what: str, values: dict[str, float], unit: str, target: str = "") -> list[Row]:
+    """A row for each way; what the others are compared with is the fastest of Gradio's."""
+    theirs = Row(f"{what}, {FASTEST}", values[FASTEST], unit)
+    return [
+        compared(f"{what}, {OURS}{target}", values[OURS], unit, theirs),
+        theirs,
+        compared(f"{what}, {DEFAULT}", values[DEFAULT], unit, theirs),
+    ]

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import socket
 
     from longtake.config import Settings
-    from longtake.server.access import Access
-    from longtake.server.hall import Hall
-    from longtake.server.hosted import Hosted
-    from longtake.server.tls import Tls
+    from longtake.server.door.access import Access
+    from longtake.server.door.tls import Tls
+    from longtake.server.takes.hall import Hall
+    from longtake.server.takes.hosted import Hosted
 
 SCHEMA = "longtake.serve/1"
 FIRST_TAKE = "live"
@@ -60,11 +60,13 @@ class Request:
 
 def run(request: Request, *, as_json: bool = False, opens_browser: bool = False) -> int:
     """Serve until it is told to end.  Errors are raised; `longtake.cli` says them in one line."""
-    from longtake.server.access import Access
+    from longtake.server.door.access import Access
     from longtake.server.running import listen
+    from longtake.server.takes.visitors import network_rules
+    from longtake.streaming.passage_rules import Rules
 
     config = request.settings.serve
-    _ = request.watched  # refuse what cannot work
+    _ = request.watched, Rules(network_rules(config.allow_sources))  # refuse what cannot work
     access = Access.read(request.token_file, request.users_file)
     access.check_bind(config.host)
     certificate = _certificate(request)
@@ -80,7 +82,7 @@ def run(request: Request, *, as_json: bool = False, opens_browser: bool = False)
 
 
 def _certificate(request: Request) -> Tls | None:
-    from longtake.server.tls import tls
+    from longtake.server.door.tls import tls
 
     if request.tls is None:
         return None
@@ -90,8 +92,8 @@ def _certificate(request: Request) -> Tls | None:
 
 def _hall(request: Request) -> Hall:
     from longtake.engine import Engine
-    from longtake.server.engines import Engines
-    from longtake.server.hall import Hall
+    from longtake.server.takes.engines import Engines
+    from longtake.server.takes.hall import Hall
 
     settings = request.settings
 
@@ -140,7 +142,7 @@ def _serve(
 ) -> None:
     from longtake.server.app import create_app
     from longtake.server.logs import quiet_uvicorn
-    from longtake.server.page import Page
+    from longtake.server.page.page import Page
     from longtake.server.running import Certificate, Serving, url_of
 
     url = url_of(listener, is_tls=certificate is not None)
@@ -163,7 +165,8 @@ def _serve(
     if certificate is not None:
         files = Certificate(str(certificate.certificate), str(certificate.key))
     app = create_app(hall, access, config, Page(hall))
-    Serving(app, config, certificate=files, on_ready=ready).serve_on([listener])
+    serving = Serving(app, config, certificate=files, on_ready=ready, on_ending=hall.announce)
+    serving.serve_on([listener])
 
 
 def _as_json(

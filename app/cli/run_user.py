@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from longtake.cli.common import say
-from longtake.server.passwords import MOST_PASSWORD, hashed, user_name
-from longtake.server.secret_files import read_users, write_user
+from longtake.server.door.passwords import MOST_PASSWORD, hashed, user_name
+from longtake.server.door.secret_files import read_users, write_user
 
 
 def run(name: str, file: Path | None) -> None:

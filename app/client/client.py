@@ -18,7 +18,7 @@ from typing import Any
 from longtake.client.readings import speaking
 from longtake.client.remote_take import RemoteTake, path_of
 from longtake.client.wire import Wire
-from longtake.server.refusals import NoSuchTake, TakeExists
+from longtake.server.takes.refusals import NoSuchTake, TakeExists
 
 FIRST = "live"  # the take of a server that is meant where nobody names one
 

@@ -16,7 +16,7 @@ from longtake.client.patience import Patience
 from longtake.client.readings import Told, alert_event_of
 from longtake.client.remote_errors import RemoteError, error_of_told
 from longtake.client.wire import Wire
-from longtake.server.closing import SERVER_ENDING
+from longtake.server.takes.closing import SERVER_ENDING
 
 GONE = (
     "the server does not have this alert any more: it was removed there, or the server was started "
@@ -57,6 +57,7 @@ class EventFeed:
         self._patience = Patience()
         self._stream: EventStream | None = None
         self._over = threading.Event()
+        self._opened_wall_s: float | None = None  # of the take that is listened to
         self._last = ""  # number of the newest event that came
         self._thread: threading.Thread | None = None
 
@@ -66,6 +67,9 @@ class EventFeed:
         Raises as a request does.
         """
         stream = self._open()
+        # Where nothing is told before the connection is lost, it goes on behind this number; what
+        # comes meanwhile is told by the stream that is open.
+        self._last = str(self._wire.json("GET", f"{self._path}/state")["last_event"])
         self._thread = threading.Thread(
             target=self._run, args=(stream,), name="longtake-client-events", daemon=True
         )
@@ -88,6 +92,11 @@ class EventFeed:
     # ---------------------------------------------------------------- its thread
 
     def _open(self) -> EventStream:
+        """Raises RemoteError where the take is another one than it was: its numbers begin anew."""
+        opened_wall_s = self._wire.json("GET", self._path)["opened_wall_s"]
+        if self._opened_wall_s not in (None, opened_wall_s):
+            raise RemoteError(0, GONE)
+        self._opened_wall_s = opened_wall_s
         headers = {"Last-Event-ID": self._last} if self._last else None
         stream = self._wire.events("GET", f"{self._path}/events/stream", headers=headers)
         with self._lock:

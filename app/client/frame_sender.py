@@ -25,8 +25,15 @@ from websockets.sync.client import ClientConnection
 from longtake.client.patience import Patience
 from longtake.client.remote_errors import RemoteError
 from longtake.client.wire import Wire
-from longtake.server.closing import MALFORMED, NO_TAKE, NORMAL, NOT_LET_IN, TOO_LARGE, WRONG_ORIGIN
-from longtake.server.refusals import NoSuchTake
+from longtake.server.takes.closing import (
+    MALFORMED,
+    NO_TAKE,
+    NORMAL,
+    NOT_LET_IN,
+    TOO_LARGE,
+    WRONG_ORIGIN,
+)
+from longtake.server.takes.refusals import NoSuchTake
 from longtake.streaming.encoded import size_of
 from longtake.streaming.errors import redact
 from longtake.streaming.frame import Frame

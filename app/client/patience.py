@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from longtake.server.refusals import Ending, TooMany
+from longtake.server.takes.refusals import Ending, TooMany
 
 FIRST_S, MOST_S = 0.1, 5.0  # from one attempt to the next
 GONE_S = 20.0  # so long a take that was there may be missing, before it is gone

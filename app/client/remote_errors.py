@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping
 
+from longtake.busy import Busy
 from longtake.memory.files import MemoryFull, MemoryInUse
-from longtake.server.refusals import (
+from longtake.server.takes.refusals import (
     Ending,
     NoSuchAlert,
     NoSuchSource,
@@ -58,20 +58,8 @@ class RemoteError(RuntimeError):
         return type(self), (self.status, self.message, self.code)
 
 
-class Busy(RuntimeError):
-    """Too many questions wait; ask again later.
-
-    Where this program has loaded the engine too, what is raised is the engine's own `Busy` as
-    well, so that code written for a take on this machine catches it.
-    """
-
-    retry_after_s: float = RETRY_S
-
-
 def _busy(message: str, after_s: float) -> Busy:
-    engine = sys.modules.get("longtake.worker")
-    kind = Busy if engine is None else type("Busy", (Busy, engine.Busy), {})
-    error: Busy = kind(message)
+    error = Busy(message)
     error.retry_after_s = after_s
     return error
 

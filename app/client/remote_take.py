@@ -24,13 +24,14 @@ from httpx import Response
 from longtake.alerts.alert_config import AlertConfig
 from longtake.alerts.event import AlertEvent
 from longtake.answer import Answer, Moment
+from longtake.busy import Busy
 from longtake.client.downloads import check_place, save
 from longtake.client.event_feed import EventFeed
 from longtake.client.frame_sender import FrameSender, Image, PushCounts, Pushed, to_send
 from longtake.client.readings import event_of, found_of, picture_of, speaking
 from longtake.client.remote_alert import RemoteAlert
 from longtake.client.remote_asking import RemoteAsking
-from longtake.client.remote_errors import Busy, RemoteError
+from longtake.client.remote_errors import RemoteError
 from longtake.client.remote_narration import RemoteNarration
 from longtake.client.remote_watch import RemoteWatch
 from longtake.client.uploading import Progress, Uploading
@@ -131,13 +132,15 @@ class RemoteTake:
         with self._lock:
             self._check_open()
             sender = self._senders.get(camera)
-            if sender is None or sender.error is not None:
-                self._senders.pop(camera, None)
-            if sender is None:
+            error = None if sender is None else sender.error
+            if error is not None:
+                del self._senders[camera]
+            elif sender is None:
                 sender = FrameSender(self._wire, f"{self._path}/frames", camera)
                 self._senders[camera] = sender
-        if sender.error is not None:
-            raise sender.error
+        if error is not None:
+            raise error
+        assert sender is not None
         return sender.push(image, age_s)
 
     def _push_alone(

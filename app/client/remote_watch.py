@@ -9,7 +9,7 @@ from typing import Any
 
 from longtake.client.readings import Told
 from longtake.client.wire import Wire
-from longtake.server.refusals import NoSuchSource
+from longtake.server.takes.refusals import NoSuchSource
 from longtake.streaming.errors import SourceError
 
 LOOK_S = 0.25  # from one look to the next, while somebody waits

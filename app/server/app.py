@@ -15,28 +15,18 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
 
-from longtake.server import (
-    health,
-    pushing,
-    routes_alerts,
-    routes_ask,
-    routes_chat,
-    routes_events,
-    routes_memory,
-    routes_sources,
-    routes_takes,
-    viewing,
-)
-from longtake.server.access import Access
-from longtake.server.blocking import Blocking
 from longtake.server.config import ServeConfig
-from longtake.server.errors import add_handlers
-from longtake.server.face import Face
-from longtake.server.guard import Guard
-from longtake.server.hall import Hall
-from longtake.server.metrics import Spent
-from longtake.server.static_files import add_static_files
-from longtake.server.unknown import add_unknown
+from longtake.server.door.access import Access
+from longtake.server.door.guard import Guard
+from longtake.server.routes import alerts, ask, completions, events, health, memory, sources, takes
+from longtake.server.routes.blocking import Blocking
+from longtake.server.routes.errors import add_handlers
+from longtake.server.routes.face import Face
+from longtake.server.routes.metrics import Spent
+from longtake.server.routes.static_files import add_static_files
+from longtake.server.routes.unknown import add_unknown
+from longtake.server.sockets import pushing, viewing
+from longtake.server.takes.hall import Hall
 
 TITLE = "longtake"
 QUICK_THREADS = 4
@@ -96,13 +86,13 @@ def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | Non
     )
     add_handlers(app)
     for part in (
-        routes_takes,
-        routes_ask,
-        routes_alerts,
-        routes_events,
-        routes_sources,
-        routes_memory,
-        routes_chat,
+        takes,
+        ask,
+        alerts,
+        events,
+        sources,
+        memory,
+        completions,
         health,
     ):
         app.include_router(part.router(face))

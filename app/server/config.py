@@ -5,9 +5,13 @@ What the bounds protect is known to the files that keep them; who may come in, t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from longtake.streaming.errors import redact
+
 MOST_PORT = 65535
+_ORIGIN = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +46,12 @@ class ServeConfig:
             raise ValueError("host: is empty; 127.0.0.1 is this machine alone, 0.0.0.0 all of it")
         if not 0 <= self.port <= MOST_PORT:
             raise ValueError(f"port={self.port}: must be 0 (any that is free) to {MOST_PORT}")
+        for origin in self.allow_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"allow_origins: {redact(origin)!r} is no origin; write scheme, host and port "
+                    "alone, as in https://house.local:8443"
+                )
         for name in (
             "max_takes",
             "max_engines",

@@ -5,6 +5,7 @@ What is served, who may come in, and how a certificate is made is not known here
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import logging
@@ -22,13 +23,14 @@ from typing import Any
 import uvicorn
 
 from longtake.server.config import ServeConfig
-from longtake.server.socket_protocol import SocketProtocol
+from longtake.server.sockets.protocol import SocketProtocol
 
 MOST_TRIED = 20  # ports, where the first one is in use
 PING_S = 2.0  # a WebSocket whose other side is gone is noticed after twice this
 GRACE_S = 5.0  # for answers under way, once it is told to end
 HEADER_BYTES = 16  # of a frame's message, beside its picture
 BACKLOG = 128
+TELLING_S = 0.1  # for streams to say why they end, before uvicorn closes them without a word
 ONCE_S = 0.2  # signals this close together are one: a process and its group get each
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -106,6 +108,7 @@ class Serving(uvicorn.Server):
 
     Args:
         on_ready: is called in the loop once it answers.
+        on_ending: is called in the loop when it begins to end, before connections are closed.
     """
 
     def __init__(
@@ -115,8 +118,9 @@ class Serving(uvicorn.Server):
         *,
         certificate: Certificate | None = None,
         on_ready: Callable[[], None] = lambda: None,
+        on_ending: Callable[[], None] = lambda: None,
     ) -> None:
-        self._on_ready = on_ready
+        self._on_ready, self._on_ending = on_ready, on_ending
         super().__init__(
             uvicorn.Config(
                 app,
@@ -144,6 +148,11 @@ class Serving(uvicorn.Server):
         except SystemExit as error:  # uvicorn's way; it has logged why
             raise RuntimeError("the server could not begin to answer; see above") from error
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_ending()
+        await asyncio.sleep(TELLING_S)
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Begin to end; returns at once.  A second time: at once, whatever is under way."""
@@ -176,7 +185,7 @@ class Serving(uvicorn.Server):
 
         ignored = (signal.SIG_IGN, None)  # what is ignored stays so (nohup)
         handled = [each for each in ENDING if signal.getsignal(each) not in ignored]
-        before = {each: signal.signal(each, end) for each in handled}
+        before: dict[int, Any] = {each: signal.signal(each, end) for each in handled}
         try:
             yield
         finally:

@@ -17,12 +17,12 @@ from longtake.engine import Engine
 from longtake.models.decode import Decoding
 from longtake.models.embedded import questions, world
 from longtake.models.embedded.questions import Question
-from longtake.server.access import Access
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
-from longtake.server.engines import Engines
-from longtake.server.hall import Hall
-from longtake.server.hosted import Hosted
+from longtake.server.door.access import Access
+from longtake.server.takes.engines import Engines
+from longtake.server.takes.hall import Hall
+from longtake.server.takes.hosted import Hosted
 from longtake.settings import TakeConfig
 from tests.rigs.serving import serving
 

@@ -24,6 +24,7 @@ DESK = {"width": 1400, "height": 900}
 PHONE = {"width": 390, "height": 844}
 WAIT_MS = 20_000.0
 OWN = ("data:", "blob:")  # of the page itself: asked of nobody
+ARTEFACTS = os.environ.get("LONGTAKE_ARTEFACTS")  # a folder for pictures of windows
 
 
 @functools.cache
@@ -62,12 +63,12 @@ class Visitor:
     def assert_quiet(self, *expected: str) -> None:
         """Nothing went wrong in this window, but for troubles that hold one of these words."""
         odd = [t for t in self.troubles if not any(words in t for words in expected)]
-        assert odd == []
-        assert self.strangers() == []
+        assert odd == [], "\n".join(odd)
+        assert self.strangers() == [], "\n".join(self.strangers())
 
     def shoot(self, name: str, folder: Path) -> None:
-        """A picture of the window, for people: where ``LONGTAKE_ARTEFACTS`` names a folder, there."""
-        target = Path(os.environ.get("LONGTAKE_ARTEFACTS") or folder)
+        """A picture of the window, for people; in the folder for artefacts, where there is one."""
+        target = Path(ARTEFACTS or folder)
         target.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=target / f"{name}.png")
 

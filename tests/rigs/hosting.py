@@ -19,12 +19,12 @@ from longtake.engine import Engine
 from longtake.models.base import Adapter
 from longtake.models.decode import Decoding
 from longtake.models.loader import load
-from longtake.server import pushing, viewing
 from longtake.server.config import ServeConfig
-from longtake.server.engines import Engines
-from longtake.server.hall import Hall
 from longtake.server.running import Serving, listen, url_of
-from longtake.server.socket_protocol import SocketProtocol
+from longtake.server.sockets import pushing, viewing
+from longtake.server.sockets.protocol import SocketProtocol
+from longtake.server.takes.engines import Engines
+from longtake.server.takes.hall import Hall
 from longtake.settings import TakeConfig
 from longtake.streaming.capture_config import CaptureConfig
 

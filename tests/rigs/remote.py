@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from longtake.server.access import Access
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
-from longtake.server.hall import Hall
-from longtake.server.hosted import Hosted
+from longtake.server.door.access import Access
 from longtake.server.running import Certificate
+from longtake.server.takes.hall import Hall
+from longtake.server.takes.hosted import Hosted
 from longtake.streaming.capture_config import CaptureConfig
 from tests.rigs.hosting import SETTINGS, hall
 from tests.rigs.serving import serving
@@ -43,4 +43,7 @@ def far(
         made.open("live")
         app = create_app(made, Access.of() if access is None else access, settled)
         with serving(app, settled, certificate) as url:
-            yield Far(url, made)
+            try:
+                yield Far(url, made)
+            finally:
+                made.announce()  # as a server that ends does: streams and sockets are told

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from longtake.engine import Engine
 from longtake.models.embedded import world
-from longtake.server.access import Access
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
-from longtake.server.engines import Engines
-from longtake.server.hall import Hall
-from longtake.server.hosted import Hosted
-from longtake.server.page import Page
+from longtake.server.door.access import Access
+from longtake.server.page.page import Page
+from longtake.server.takes.engines import Engines
+from longtake.server.takes.hall import Hall
+from longtake.server.takes.hosted import Hosted
 from longtake.settings import TakeConfig
 from tests.rigs.api import show
 from tests.rigs.hosting import adapter

@@ -1,0 +1,94 @@
+"""An export as one file over HTTP: made in a private folder, sent as it is packed, then removed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from longtake.server.routes.blocking import Blocking
+from longtake.server.routes.face import NO_STORE
+from longtake.server.takes.hosted import Hosted
+
+PIECE_BYTES = 1 << 20
+
+
+async def export_zip(
+    blocking: Blocking, hosted: Hosted, start_s: float | None, end_s: float | None
+) -> Zipped:
+    """Export a stretch, None: without end, and answer with it.
+
+    Raises:
+        ValueError: if these are not two times in order.
+        OSError: if the disk does not take it.
+    """
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="longtake-export-"))
+    try:
+        out = folder / hosted.id
+        await blocking.run(hosted.take.export, out, start_s, end_s)
+    except BaseException:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        raise
+    return Zipped(blocking, folder, f"{hosted.id}.zip")
+
+
+class Zipped(StreamingResponse):
+    """A folder as a zip; the folder is gone when the answer is over, however it ends."""
+
+    media_type = "application/zip"
+
+    def __init__(self, blocking: Blocking, folder: Path, name: str) -> None:
+        self._folder = folder
+        shown = {"Content-Disposition": f'attachment; filename="{name}"'}
+        super().__init__(_off_loop(blocking, packed(folder)), headers=NO_STORE | shown)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+def packed(folder: Path) -> Iterator[bytes]:
+    """The folder's files as the bytes of a zip, in pieces; tensors do not get smaller, so nothing
+    is compressed."""
+    out = _Out()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            info = zipfile.ZipInfo.from_file(path, path.relative_to(folder))
+            with path.open("rb") as source, archive.open(info, "w") as place:
+                while piece := source.read(PIECE_BYTES):
+                    place.write(piece)
+                    yield out.taken()
+    yield out.taken()
+
+
+class _Out(io.RawIOBase):
+    """Holds what was written until it is taken; cannot go back."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(memoryview(data))  # type: ignore[arg-type]
+        self._held += piece
+        return len(piece)
+
+    def taken(self) -> bytes:
+        piece, self._held = bytes(self._held), bytearray()
+        return piece
+
+
+async def _off_loop(blocking: Blocking, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (piece := await blocking.run(next, pieces, None)) is not None:
+        yield piece

@@ -1,0 +1,1 @@
+"""Takes on a server: which are open, what each of them watches, and who looks at it."""

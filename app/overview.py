@@ -121,6 +121,10 @@ class Overview:
         places = self._places()
         return runs(places.touching(start_s, end_s), most, longest_step_s(places))
 
+    def count(self, start_s: float, end_s: float) -> int:
+        """How many chunks touch a span."""
+        return len(self._places().touching(start_s, end_s))
+
     def has_live(self, start_s: float | None, end_s: float | None) -> bool:
         """Whether a span, None being its open ends, touches what the device holds."""
         begin_s = -math.inf if start_s is None else start_s

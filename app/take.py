@@ -562,14 +562,15 @@ class Take:
         """Never let a span grow too old: its chunks stay as they are, also those still to come.
 
         Returns:
-            How many chunks there are of it now.
+            How many chunks there are of it now, in the window and beyond.
 
         Raises:
             ValueError: if these are not two times in order.
             OSError: if the memory cannot be written.
         """
         self._check_open()
-        return self._store.keep(start_s, end_s)
+        self._store.keep(start_s, end_s)
+        return self._overview.count(start_s, end_s)
 
     def release(self, start_s: float, end_s: float) -> None:
         """Take `keep` back for a span.  Raises as it does."""
@@ -809,6 +810,12 @@ class Take:
     def adapter(self) -> Adapter:
         """The model that watches; not to be changed."""
         return self._session.adapter
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether there is anything that could be asked about, on the device or in the memory."""
+        self._check_open()
+        return self._store.read_only or self._session.chunks > 0  # its writer may have seen more
 
     @property
     def pace(self) -> Pace:

@@ -1,6 +1,7 @@
 """Choose the next token, and know when an answer ends.
 
-Greedy by default; with a temperature, from the smallest set of tokens that holds ``top_p`` of
+Greedy by default, and with a temperature so low that nothing but the likeliest token is left; with
+a higher one, from the smallest set of tokens that holds ``top_p`` of
 the probability (nucleus sampling, arXiv 1904.09751), by a seeded generator.  A repetition penalty
 (CTRL, arXiv 1909.05858) makes tokens that came before less likely.
 """
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor
 
 
+GREEDY = 1e-3  # a temperature: here a logit that is 0.01 less is 22,000 times less likely
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoding:
     """How an answer is spoken."""
 
     max_tokens: int = 128
-    temperature: float = 0.0  # 0: greedy
+    temperature: float = 0.0  # below `GREEDY`: greedy
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     seed: int = 0
@@ -60,12 +64,13 @@ class Chooser:
         return token
 
     def _chosen(self, logits: Tensor) -> int:
-        if self._decoding.temperature == 0:
+        if self._decoding.temperature < GREEDY:
             return int(logits.argmax())
         scores = logits.float().cpu() / self._decoding.temperature
         shares, order = scores.softmax(-1).sort(descending=True)
-        before = shares.cumsum(-1) - shares
-        shares = shares.masked_fill(before >= self._decoding.top_p, 0.0)
+        is_tail = shares.cumsum(-1) - shares >= self._decoding.top_p
+        is_tail[0] = False  # the likeliest stays, however small `top_p` is in float32
+        shares = shares.masked_fill(is_tail, 0.0)
         return int(order[torch.multinomial(shares, 1, generator=self._generator)])
 
     def _penalised(self, logits: Tensor) -> Tensor:

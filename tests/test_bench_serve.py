@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from longtake import cli
 from longtake.bench import (
-    live_age,
+    live_camera,
     serve,
     serve_browser,
     serve_child,
@@ -144,7 +145,7 @@ def test_questions_that_are_refused_are_counted_as_lost(
 ) -> None:
     monkeypatch.setattr(serve_questions, "QUESTION", "")
     with pytest.raises(RuntimeError, match="none was answered; 4"):
-        serve_questions.asyncio.run(serve_questions.round_of(server, serve_questions.Crowd()))
+        asyncio.run(serve_questions.round_of(server, serve_questions.Crowd()))
 
 
 def test_the_camera_of_a_browser_reaches_python(shared: None) -> None:
@@ -198,10 +199,13 @@ def test_the_number_in_the_camera_s_film_can_be_read(tmp_path: Path) -> None:
     width, height = serve_browser.WIDTH, serve_browser.HEIGHT
     frames = path.read_bytes().split(b"FRAME\n")[1:]
     assert len(frames) == serve_browser.FPS
+    assert serve_browser.number_in(np.full((height, width, 3), 128, np.uint8)) is None
     columns, row = serve_browser.bars()
     for number, frame in enumerate(frames):
         luma = np.frombuffer(frame, np.uint8)[: width * height].reshape(height, width)
-        assert live_age.clock_ms(np.repeat(luma[..., None], 3, axis=2)) == number
+        image = np.repeat(luma[..., None], 3, axis=2)
+        assert serve_browser.number_in(image) == number
+        assert serve_browser.number_in(255 - image) == (1 << live_camera.BITS) - 1 - number
         line = luma[round(row * height)]
         bits = [int(line[round(column * width)] > 128) << bit for bit, column in enumerate(columns)]
         assert sum(bits) == number

@@ -13,23 +13,26 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from longtake.server.config import ServeConfig
 from tests.rigs import browser, pages
+from tests.rigs.api import show
 from tests.rigs.browser import browsing
-from tests.rigs.site import site
+from tests.rigs.site import drawn_film, site
 
 pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing())
 
 COMMAND = Path(sys.executable).with_name("longtake")
 LATER_MS = 30_000.0
+FILM_S = 10
 LOST = "connection to the server was lost"
 CUT = ("Failed to load resource", "WebSocket connection", "ERR_", "Connection")  # the browser's
 
 
 @contextmanager
-def started(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`longtake serve` in a process of its own, and its address."""
     process = subprocess.Popen(
-        [str(COMMAND), "serve", "--port", str(port), "--json", "--quiet"],
+        [str(COMMAND), "serve", "--port", "0", "--json", "--quiet"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -68,9 +71,9 @@ def test_a_server_that_dies_is_missed_and_found_again(tmp_path: Path) -> None:
             process.kill()
             expect(notice).to_contain_text(LOST)
             visitor.shoot("lost", tmp_path)
-        with started(tmp_path, int(url.rsplit(":", 1)[1])):
+        with site(ServeConfig(port=int(url.rsplit(":", 1)[1]))) as served:
             expect(notice).to_be_hidden(timeout=LATER_MS)
             expect(page.locator("#lt-live .lt-nothing")).to_be_visible()
-            answer = pages.ask(page, "Was there a red ring?")
-            expect(answer).to_contain_text("Nothing")
+            show(served.take(), drawn_film(), FILM_S)
+            expect(pages.ask(page, "What colour was the ring?")).to_contain_text("white")
             visitor.assert_quiet(*CUT)

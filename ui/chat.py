@@ -33,6 +33,7 @@ class ChatColumn:
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self._chats = backend, Chats()
+        backend.on_forget(self._chats.forget)
         gr.HTML('<div id="lt-span"></div>')
         self.chat = gr.Chatbot(
             elem_id="lt-chat",

@@ -1,11 +1,13 @@
 """What visitors asked and were answered, so that a page that is loaded again shows it again.
 
 Bounded: of visitors that came last, and of each one's last turns.  A visitor is whoever knows the
-name that his browser made up.  Lives on one event loop; how a turn looks is known to `messages`.
+name that his browser made up.  Lives on one event loop, but for `Chats.forget`; how a turn looks is
+known to `messages`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -58,14 +60,16 @@ class Chats:
     def __init__(self) -> None:
         self._chats: OrderedDict[tuple[str, str], Chat] = OrderedDict()
         self._cleared = 0
+        self._lock = threading.Lock()
 
     def find(self, take: str, visitor: str | None) -> Chat:
         if visitor is None:
             return Chat(take, None)
-        chat = self._chats.setdefault((take, visitor), Chat(take, f"page-{visitor}"))
-        self._chats.move_to_end((take, visitor))
-        while len(self._chats) > MOST_CHATS:
-            self._chats.popitem(last=False)
+        with self._lock:
+            chat = self._chats.setdefault((take, visitor), Chat(take, f"page-{visitor}"))
+            self._chats.move_to_end((take, visitor))
+            while len(self._chats) > MOST_CHATS:
+                self._chats.popitem(last=False)
         return chat
 
     def clear(self, take: str, visitor: str | None) -> None:
@@ -73,5 +77,16 @@ class Chats:
         chat = self.find(take, visitor)
         if visitor is not None:
             self._cleared += 1
-            self._chats[take, visitor] = Chat(take, f"page-{visitor}-{self._cleared}")
+            with self._lock:
+                self._chats[take, visitor] = Chat(take, f"page-{visitor}-{self._cleared}")
         chat.turns.clear()
+
+    def forget(self, take: str) -> None:
+        """Nothing that was asked or answered about a take stays; answers on their way end.  From
+        any thread."""
+        with self._lock:
+            chats = [chat for (of, _), chat in self._chats.items() if of == take]
+        for chat in chats:
+            turns, chat.turns = chat.turns, []
+            for turn in turns:
+                turn.stop()

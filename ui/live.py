@@ -29,13 +29,14 @@ CACHE_S = 600  # files that Gradio itself puts aside are looked through, and go,
 
 def build(backend: Backend) -> gr.Blocks:
     """The page, not yet served."""
-    with gr.Blocks(
+    page: gr.Blocks = gr.Blocks(
         title=TITLE,
         analytics_enabled=False,
         fill_width=True,
         fill_height=True,
         delete_cache=(CACHE_S, CACHE_S),
-    ) as page:
+    )
+    with page:
         place = gr.Textbox(visible=False)
         wiring = Wiring(place)
         with gr.Row(elem_id="lt-page", equal_height=False):

@@ -6,7 +6,7 @@ Whatever it refuses it raises as `Refused`, in words that may be shown to a visi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,6 +118,10 @@ class Backend(Protocol):
 
     def takes(self) -> Sequence[TakeLink]:
         """Those that are open."""
+
+    def on_forget(self, listener: Callable[[str], object]) -> None:
+        """Call it with the id of a take, from any thread, when some of its past is forgotten: what
+        was said about it may tell of that."""
 
     def find(self, take: str | None) -> str:
         """The id of an open take; None: of the one that a visitor sees who names none."""

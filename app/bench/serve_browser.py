@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from longtake.bench import live_camera
 
@@ -127,3 +128,16 @@ def bars() -> tuple[list[float], float]:
     ]
     row = live_camera.BAR_ROWS[0] + live_camera.BAR_HEIGHT / 2
     return [middle / live_camera.WIDTH for middle in middles], row / live_camera.HEIGHT
+
+
+def number_in(image: NDArray[np.uint8]) -> int | None:
+    """The number in a picture ``[H, W, 3]`` of any size; None where its bars are none."""
+    shares, row = bars()
+    columns = (np.asarray(shares) * image.shape[1]).astype(int)
+    below = (live_camera.BAR_ROWS[1] - live_camera.BAR_ROWS[0]) / live_camera.HEIGHT
+    bits, inverted = (
+        image[int(place * image.shape[0]), columns, 1] > 128 for place in (row, row + below)
+    )
+    if (bits == inverted).any():
+        return None
+    return int((bits * (1 << np.arange(live_camera.BITS))).sum())

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from longtake.bench.live_age import Image, clock_ms
+from longtake.bench.serve_browser import number_in
 
 if TYPE_CHECKING:
     from longtake.server.takes.hall import Hall
@@ -45,8 +46,8 @@ class Seen:
         self._lock = threading.Lock()
         self._seen: list[tuple[float, int]] = []
 
-    def see(self, image: Image) -> None:
-        at_s, number = time.time(), clock_ms(image)
+    def see(self, image: NDArray[np.uint8]) -> None:
+        at_s, number = time.time(), number_in(image)
         if number is not None:
             with self._lock:
                 self._seen.append((at_s, number))
@@ -64,10 +65,7 @@ class Seen:
 def take(wish: dict[str, Any], stack: ExitStack) -> tuple[Any, dict[str, Wish]]:
     """Our server, whose take ``live`` has seen a drawn film."""
     from longtake.bench.model import Model
-    from longtake.server.app import create_app
     from longtake.server.config import ServeConfig
-    from longtake.server.door.access import Access
-    from longtake.server.page.page import Page
     from longtake.server.takes.engines import Engines
     from longtake.server.takes.hall import Hall
 
@@ -76,6 +74,10 @@ def take(wish: dict[str, Any], stack: ExitStack) -> tuple[Any, dict[str, Wish]]:
     config = ServeConfig(port=0)
     hall: Hall = stack.enter_context(Hall(engines, config))
     hosted = hall.open("live")
+    from longtake.server.app import create_app  # what a model that fails does not wait for
+    from longtake.server.door.access import Access
+    from longtake.server.page.page import Page
+
     show(hosted, float(wish.get("film_s", 0.0)))
     seen = watched(hosted)
     app = create_app(hall, Access.of(), config, Page(hall))

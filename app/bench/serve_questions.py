@@ -1,7 +1,7 @@
 """Many questions to one take at the same time: whether all are answered, in order, and what stays.
 
-All connections are open before the first question is put, so that their order is that of the
-sending; whole answers, over HTTP.
+All connections are open before the first question is put, and one follows the other by a moment, so
+that their order is known; whole answers, over HTTP.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ AT_ONCE = 50
 FILM_S = 40.0
 ALONE = 10  # questions one after the other, each time
 QUESTION = "What colour was the ring?"
+APART_S = 0.01  # less than an answer takes; sent at once a client mixes them up itself
 WAIT_S = 600.0
 MIB = 1 << 20
 
@@ -56,8 +57,8 @@ def rows(model: Model, repeats: int, say: Say) -> tuple[list[Row], str]:
     for failure in sorted(set(found.failures)):
         say(f"questions: {failure}")
     return _rows(found, repeats, before, after), (
-        f"{AT_ONCE} at the same time on a take that has seen {FILM_S:g} s, POST "
-        f'/v1/takes/live/ask "{QUESTION}", {repeats} times; {ALONE} one after the other before '
+        f"{AT_ONCE} at the same time ({APART_S * 1e3:g} ms apart) on a take that has seen "
+        f'{FILM_S:g} s, POST /v1/takes/live/ask "{QUESTION}", {repeats} times; {ALONE} one after the other before '
         "each; memory before and after all of them, a first round before"
     )
 
@@ -70,7 +71,7 @@ async def round_of(server: Child, found: Crowd) -> None:
     ) as http:
         await asyncio.gather(*(http.get("/healthz") for _ in range(AT_ONCE)))
         alone = [(await _ask(http))[0] for _ in range(ALONE)]
-        said = await asyncio.gather(*(_ask(http) for _ in range(AT_ONCE)))
+        said = await asyncio.gather(*(_ask(http, place * APART_S) for place in range(AT_ONCE)))
     found.alone_s += alone
     waits = [wait_s for wait_s, _, failure in said if not failure]
     found.failures += [failure for _, _, failure in said if failure]
@@ -84,8 +85,9 @@ async def round_of(server: Child, found: Crowd) -> None:
     found.moved.append(farthest(ended))
 
 
-async def _ask(http: httpx.AsyncClient) -> tuple[float, float, str]:
+async def _ask(http: httpx.AsyncClient, after_s: float = 0.0) -> tuple[float, float, str]:
     """Seconds that it took, when it was answered, and why it was not."""
+    await asyncio.sleep(after_s)
     begun_s = time.perf_counter()
     try:
         reply = await http.post("/v1/takes/live/ask", json={"question": QUESTION})

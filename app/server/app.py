@@ -70,8 +70,7 @@ class Page(Protocol):
 def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | None = None) -> Guard:
     """An ASGI application.  Closing the hall is up to whoever opened it."""
     face = Face(hall, config, Blocking(), Blocking(QUICK_THREADS), Spent())
-    for hosted in hall.all():
-        face.spent.listen(hosted)
+    hall.each(face.spent.listen)
     app = FastAPI(
         title=TITLE,
         version=_version(),

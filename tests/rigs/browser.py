@@ -52,8 +52,8 @@ class Visitor:
         self.page.on("console", self._heard)
 
     def _heard(self, said: ConsoleMessage) -> None:
-        if said.type in ("error", "warning"):
-            self.troubles.append(f"{said.type}: {said.text} {said.location.get('url', '')}")
+        if said.type == "error":
+            self.troubles.append(f"{said.text} {said.location.get('url', '')}")
 
     def strangers(self) -> list[str]:
         """Addresses that were asked for at any other server than the page's own."""

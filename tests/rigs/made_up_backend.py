@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -68,6 +68,7 @@ class MadeUpBackend:
         self.hits: list[Hit] = []
         self.seats: list[MadeUpSeat] = []
         self.sources: list[tuple[str, str, str]] = []
+        self.forgetting: list[Callable[[str], object]] = []
 
     @property
     def models(self) -> Sequence[str]:
@@ -75,6 +76,9 @@ class MadeUpBackend:
 
     def takes(self) -> Sequence[TakeLink]:
         return [TakeLink("live", "embedded"), TakeLink("kitchen", "embedded")]
+
+    def on_forget(self, listener: Callable[[str], object]) -> None:
+        self.forgetting.append(listener)
 
     def find(self, take: str | None) -> str:
         if take not in (None, "live", "kitchen"):

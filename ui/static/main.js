@@ -10,6 +10,7 @@ import { LiveView } from './live.js';
 import { MaskEditor } from './mask.js';
 import { Meters } from './meters.js';
 import { MomentDialog, momentIn } from './moment.js';
+import { nameButtons } from './names.js';
 import { focusQuestion, stand } from './places.js';
 import { SourceList } from './sources.js';
 import { Span } from './span.js';
@@ -60,4 +61,5 @@ document.addEventListener('keydown', (event) => {
   focusQuestion();
 });
 
+nameButtons();
 begin();

@@ -42,7 +42,7 @@ export class MaskEditor {
   /** Have what is in force: one's own camera is shown without the server, and masked here. */
   async refresh() {
     const said = await telling(this.take.get('masks'));
-    if (said) this.#inForce = unlike(said.masks);
+    if (said) this.#inForce = said.masks;
     this.#draw();
   }
 
@@ -53,7 +53,7 @@ export class MaskEditor {
       return;
     }
     await this.refresh();
-    this.#masks = this.#inForce;
+    this.#masks = this.#inForce.filter((mask) => !mask.fixed);
     this.#isOpen = true;
     this.#draw();
   }
@@ -98,11 +98,12 @@ export class MaskEditor {
   }
 
   async #apply() {
-    const said = await telling(this.take.post('masks', { masks: this.#masks }));
+    const masks = this.#masks.map(({ camera, points }) => ({ camera, points }));
+    const said = await telling(this.take.post('masks', { masks }));
     if (!said) return;
-    this.#inForce = unlike(said.masks);
+    this.#inForce = said.masks;
     const count = this.#inForce.length;
-    const stay = count > this.#masks.length ? ' Those that the operator set stay.' : '';
+    const stay = count > masks.length ? ' Those that the operator set stay.' : '';
     const force = count === 1 ? 'One mask is' : `${count || 'No'} masks are`;
     toast(`${force} in force.${stay}`);
     this.close();
@@ -112,7 +113,8 @@ export class MaskEditor {
     show(this.panel, this.#isOpen);
     this.layer.classList.toggle('lt-open', this.#isOpen);
     const camera = this.camera();
-    const masks = this.#isOpen ? this.#masks : this.#inForce;
+    const fixed = this.#inForce.filter((mask) => mask.fixed);
+    const masks = this.#isOpen ? [...fixed, ...this.#masks] : this.#inForce;
     const here = masks.filter((mask) => ['', camera].includes(mask.camera));
     const shapes = here.map((mask) => svg('polygon', { points: mask.points.map((p) => p.join(',')).join(' ') }));
     if (this.#drawn) shapes.push(svg('rect', { class: 'lt-drawn', ...boxOf(this.#drawn) }));
@@ -125,11 +127,6 @@ export class MaskEditor {
       }, { path: PATHS.close, words: '' }))));
     set(this.#list, 'aria-label', 'Masks');
   }
-}
-
-/** Each once: the operator's come back with those that were sent. */
-function unlike(masks) {
-  return [...new Map(masks.map((mask) => [JSON.stringify(mask), mask])).values()];
 }
 
 function boxOf({ from, to }) {

@@ -74,7 +74,7 @@ export class SourceList {
     set(name, 'title', [source.address, source.error].filter(Boolean).join(': '));
     say(name.firstElementChild, nameOf(source) + (this.cameras.isMine(source) ? ' (yours)' : ''));
     const pace = source.state === 'live' ? ` · ${source.fps.toFixed(0)} fps · `
-      + `${durationText(source.lag_s)} behind` : '';
+      + durationText(source.lag_s) : '';
     const seen = isOver(source) ? ` · ${counted(source.seen, 'frame')}` : '';
     say(name.lastElementChild, source.error || words.toLowerCase() + pace + seen);
   }

@@ -45,6 +45,12 @@ export function drawTimeline(canvas, scale, data, marks) {
   drawing.marks(marks);
 }
 
+/** Where a run ends on the screen: a chunk lasts to its last frame, the next begins one later. */
+function joined(run, next) {
+  const frameS = (run.end_s - run.start_s) / Math.max(1, run.chunks);
+  return next && next.start_s > run.end_s && next.start_s - run.end_s <= frameS ? next.start_s : run.end_s;
+}
+
 class Drawing {
   constructor(pen, scale, colours) {
     Object.assign(this, { pen, scale, colours });
@@ -72,9 +78,10 @@ class Drawing {
 
   all(data) {
     const { pen, colours } = this;
-    for (const run of data.held) {
+    for (const [place, run] of data.held.entries()) {
       pen.globalAlpha = CODECS[run.codec] ?? 1;
-      this.bar('memory', run.start_s, run.end_s, colours[run.place] ?? colours.ram, 1);
+      const endS = joined(run, data.held[place + 1]);
+      this.bar('memory', run.start_s, endS, colours[run.place] ?? colours.ram, 1);
     }
     pen.globalAlpha = 1;
     for (const gap of data.gaps) this.hatch(gap.start_s, gap.end_s);

@@ -6,7 +6,7 @@ words as over HTTP.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -61,6 +61,9 @@ class PageBackend:
     def close(self) -> None:
         """Waits for work under way."""
         self._blocking.close()
+
+    def on_forget(self, listener: Callable[[str], object]) -> None:
+        self._hall.each(lambda hosted: hosted.on_forget.add(lambda _: listener(hosted.id)))
 
     @property
     def models(self) -> Sequence[str]:
@@ -192,7 +195,7 @@ class PushingSeat:
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
         )
         assert is_encoded
-        self._hosted.push(jpeg.tobytes(), camera=self.name)
+        self._hosted.push(jpeg.tobytes(), camera=self.name, claimed=True)
 
     def leave(self) -> None:
         self._held.close()

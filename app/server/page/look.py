@@ -64,4 +64,4 @@ class Looks:
 
 def _json(found: Probed) -> dict[str, Any]:
     told: dict[str, Any] = plain(asdict(found))
-    return told
+    return told | {"warnings": list(found.warnings)}

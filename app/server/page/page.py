@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from starlette.routing import Mount, Route
 
 from longtake.server.page.backend import PageBackend
 from longtake.server.page.only_needed import OnlyNeeded
+from longtake.server.private_folder import PrivateFolder
 from longtake.server.takes.hall import Hall
 
 WAITING = 256  # events of all visitors; one more is told to come again
@@ -37,9 +36,9 @@ class Page:
 
     def mount(self, app: FastAPI) -> FastAPI:
         """Add it at ``/``, behind every route that the application has."""
-        folder = Path(tempfile.mkdtemp(prefix="longtake-page-"))  # nobody else may read it
-        atexit.register(_remove, folder)  # of a page that was never served
-        _quiet(folder)
+        folder = PrivateFolder("page")
+        atexit.register(folder.remove)  # of a page that was never served
+        _quiet(folder.path)
         from longtake.ui.building import built
 
         backend = PageBackend(self._hall)
@@ -63,7 +62,7 @@ def _mounted(app: FastAPI, backend: PageBackend) -> FastAPI:
         default_concurrency_limit=AT_ONCE,
     )
     blocks.state_session_capacity = SESSIONS
-    return gradio.mount_gradio_app(
+    mounted: FastAPI = gradio.mount_gradio_app(
         app,
         blocks,
         path="/",
@@ -80,6 +79,7 @@ def _mounted(app: FastAPI, backend: PageBackend) -> FastAPI:
         theme=head.theme(),
         head=head.head(),
     )
+    return mounted
 
 
 def _quiet(folder: Path) -> None:
@@ -96,7 +96,7 @@ def _narrow(app: FastAPI) -> None:
     mount.app = OnlyNeeded(mount.app)
 
 
-def _with_folder(app: FastAPI, folder: Path, backend: PageBackend) -> Any:
+def _with_folder(app: FastAPI, folder: PrivateFolder, backend: PageBackend) -> Any:
     inner = app.router.lifespan_context
 
     @asynccontextmanager
@@ -106,13 +106,9 @@ def _with_folder(app: FastAPI, folder: Path, backend: PageBackend) -> Any:
                 yield state
         finally:
             backend.close()
-            _remove(folder)
+            folder.remove()
 
     return lifespan
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _nothing(_: object) -> Response:

@@ -279,6 +279,7 @@ class ForgottenInfo(Told):
 class MaskInfo(Told):
     camera: str
     points: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    fixed: bool = Field(description="The operator's: it stays, whatever masks are set.")
 
 
 class MaskList(Told):
@@ -325,6 +326,7 @@ class Look(Told):
     """What a look at a source found, as ``longtake probe --json`` has it."""
 
     address: str
+    warnings: list[str] = Field(description="What a person should know, in words.")
 
 
 class Model(Told):

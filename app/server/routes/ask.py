@@ -29,15 +29,15 @@ def router(face: Face) -> APIRouter:
     @routes.post(
         "/ask",
         response_model=AnswerInfo,
-        responses={**errors(404), 200: _EITHER},
+        responses={**errors(404, 409), 200: _EITHER},
         summary="Ask",
     )
     async def put_question(take: str, body: Ask, request: Request) -> Response:
         hosted = face.hall.find(take)
-        asking = await ask(face.spent, hosted, body.question, _options(hosted, body))
+        asking = await ask(hosted, body.question, _options(hosted, body))
         if body.stream:
-            return sse.Events(_events(face, hosted, asking), asking.cancel)
-        answer = await whole(face.spent, request, asking)
+            return sse.Events(_events(hosted, asking), asking.cancel)
+        answer = await whole(request, asking)
         return JSONResponse(answer_json(hosted.id, answer), headers=NO_STORE)
 
     @routes.post(
@@ -65,8 +65,8 @@ def _options(hosted: Hosted, body: Ask) -> dict[str, Any]:
     }
 
 
-async def _events(face: Face, hosted: Hosted, asking: Waiting) -> AsyncGenerator[bytes]:
-    told = pieces(face.spent, asking)
+async def _events(hosted: Hosted, asking: Waiting) -> AsyncGenerator[bytes]:
+    told = pieces(asking)
     try:
         async for piece in told:
             if isinstance(piece, Answer):

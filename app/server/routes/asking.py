@@ -6,15 +6,12 @@ No thread waits; which route asked, and what its answer looks like, is not known
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from fastapi import Request
 
 from longtake.answer import Answer
-from longtake.server.routes.errors import problem_of
-from longtake.server.routes.metrics import Spent
 from longtake.server.takes.hosted import Hosted
 
 
@@ -32,15 +29,12 @@ class Gone(Exception):
     """Whoever asked is not there any more."""
 
 
-async def ask(spent: Spent, hosted: Hosted, question: str, options: dict[str, Any]) -> Waiting:
+async def ask(hosted: Hosted, question: str, options: dict[str, Any]) -> Waiting:
     """Put a question; raises what is wrong with it, or that too many wait."""
-    spent.listen(hosted)
-    with _counting(spent):
-        asking: Waiting = await hosted.ask(question, **options)
-    return asking
+    return await hosted.ask(question, **options)
 
 
-async def whole(spent: Spent, request: Request, asking: Waiting) -> Answer:
+async def whole(request: Request, asking: Waiting) -> Answer:
     """The answer, once it is there.
 
     Raises:
@@ -49,45 +43,29 @@ async def whole(spent: Spent, request: Request, asking: Waiting) -> Answer:
     """
     answer = asyncio.ensure_future(asking.aresult())
     gone = asyncio.ensure_future(_leaves(request))
-    spent.asking.inc()
     try:
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             raise Gone
-        with _counting(spent):
-            return answer.result()
+        return answer.result()
     finally:
-        spent.asking.dec()
         asking.cancel()
         for task in (answer, gone):
             task.cancel()
         await asyncio.wait({answer, gone})
 
 
-async def pieces(spent: Spent, asking: Waiting) -> AsyncGenerator[str | Answer]:
+async def pieces(asking: Waiting) -> AsyncGenerator[str | Answer]:
     """Pieces of text as they come, then the answer.  Closed early, the question is cancelled.
 
     Raises what went wrong while answering.
     """
-    spent.asking.inc()
     try:
-        with _counting(spent):
-            async for piece in asking:
-                yield piece
-            told = await asking.aresult()
-        yield told
+        async for piece in asking:
+            yield piece
+        yield await asking.aresult()
     finally:
-        spent.asking.dec()
         asking.cancel()
-
-
-@contextmanager
-def _counting(spent: Spent) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        spent.fail(problem_of(error).code)
-        raise
 
 
 async def _leaves(request: Request) -> None:

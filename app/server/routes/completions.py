@@ -109,12 +109,12 @@ def router(face: Face) -> APIRouter:
         decoding = words.decoding(body, hosted.settings.decoding)
         prompt_tokens = await face.quick.run(_tokens, hosted, said.text)
         options = _options(body, said, decoding)
-        asking = await ask(face.spent, hosted, said.question, options)
+        asking = await ask(hosted, said.question, options)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         spoken = _Spoken(hosted, asking, decoding, prompt_tokens, with_usage)
         if body.stream:
-            return sse.Events(_chunks(face, spoken), asking.cancel)
-        answer = await whole(face.spent, request, asking)
+            return sse.Events(_chunks(spoken), asking.cancel)
+        answer = await whole(request, asking)
         return JSONResponse(spoken.whole(answer), headers=NO_STORE)
 
     return routes
@@ -142,8 +142,8 @@ def _tokens(hosted: Hosted, text: str) -> int:
     return int(hosted.take.adapter.encode(text).shape[0])
 
 
-async def _chunks(face: Face, spoken: _Spoken) -> AsyncGenerator[bytes]:
-    told = pieces(face.spent, spoken.asking)
+async def _chunks(spoken: _Spoken) -> AsyncGenerator[bytes]:
+    told = pieces(spoken.asking)
     try:
         yield sse.event(None, spoken.chunk({"role": "assistant", "content": ""}))
         async for piece in told:

@@ -20,7 +20,7 @@ _NUMBERS = {
 def router(face: Face) -> APIRouter:
     """``/healthz`` and ``/readyz`` are open to everybody, and tell nothing else."""
     routes = APIRouter(tags=["server"])
-    face.spent.registry.register(Takes(face.hall, face.spent))
+    face.spent.registry.register(Takes(face.hall))
 
     @routes.get("/healthz", response_model=Health, summary="The server lives")
     async def healthz() -> Response:

@@ -7,6 +7,7 @@ never an address or a word that somebody typed as a question.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -16,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from longtake.answer import Answer
+from longtake.server.routes.errors import problem_of
 from longtake.wording import one_line
 
 if TYPE_CHECKING:
@@ -56,21 +58,21 @@ class Spent:
             ["code"],
             registry=self.registry,
         )
-        self.asking = Gauge(
-            "longtake_questions_open", "Questions over HTTP, waiting or being answered.",
-            registry=self.registry,
-        )  # fmt: skip
         self.streams = Gauge(
             "longtake_event_streams", "Readers of event streams.", registry=self.registry
         )
         ProcessCollector(namespace="longtake", registry=self.registry)
+        self._lock = threading.Lock()
         self._heard: WeakSet[Hosted] = WeakSet()
 
     def listen(self, hosted: Hosted) -> None:
-        """Count all answers of a take, whoever asks.  May be called again."""
-        if hosted not in self._heard:
+        """Count all questions of a take, whoever asks.  May be called again."""
+        with self._lock:
+            if hosted in self._heard:
+                return
             self._heard.add(hosted)
-            hosted.on_answer.add(self._add)
+        hosted.on_answer.add(self._add)
+        hosted.on_failure.add(self._fail)
 
     def _add(self, answer: Answer) -> None:
         self._first.observe(answer.timings.first_token_s)
@@ -79,16 +81,15 @@ class Spent:
         if answer.partial:
             self._partial.inc()
 
-    def fail(self, code: str) -> None:
-        """A question got no answer."""
-        self._failed.labels(code).inc()
+    def _fail(self, error: Exception) -> None:
+        self._failed.labels(problem_of(error).code).inc()
 
 
 class Takes(Collector):
     """How the takes stand at this moment."""
 
-    def __init__(self, hall: Hall, spent: Spent) -> None:
-        self._hall, self._spent = hall, spent
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is computed when it is registered."""
@@ -96,8 +97,11 @@ class Takes(Collector):
 
     def collect(self) -> Iterator[Metric]:
         hosted = self._hall.all()
-        for each in hosted:
-            self._spent.listen(each)
+        asking = GaugeMetricFamily(
+            "longtake_questions_open", "Questions that wait or are being answered."
+        )
+        asking.add_metric([], sum(each.questions_open for each in hosted))
+        yield asking
         sockets = GaugeMetricFamily("longtake_sockets", "WebSockets that are open.")
         sockets.add_metric([], self._hall.sockets)
         yield sockets

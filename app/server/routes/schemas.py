@@ -17,8 +17,7 @@ from longtake.models.decode import Decoding
 MOST_S = 1e8  # three years of stream
 MOST_TEXT = 8000  # letters of a question or condition
 MOST_TOKENS = 4096  # of an answer
-GREEDY = 0.01  # a temperature below it is 0: nothing but the likeliest token is left
-LEAST_TOP_P = 0.001  # and so it is below this share
+LEAST_TOP_P = 0.001  # in place of 0, which is sent for the likeliest token alone
 
 Seconds = Annotated[float, Field(ge=0, le=MOST_S, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -39,8 +38,6 @@ class Body(BaseModel):
 def spoken(usual: Decoding, given: Mapping[str, Any]) -> Decoding:
     """As a take speaks, with what is given and not None."""
     changes = {name: value for name, value in given.items() if value is not None}
-    if changes.get("temperature", 1.0) < GREEDY:
-        changes["temperature"] = 0.0
     if "top_p" in changes:
         changes["top_p"] = max(LEAST_TOP_P, changes["top_p"])
     return replace(usual, **changes)

@@ -19,6 +19,7 @@ from longtake.server.routes.schemas import (
     SetMasks,
 )
 from longtake.server.routes.shown import info_json
+from longtake.server.takes.hosted import Hosted
 from longtake.settings import TakeConfig
 from longtake.streaming.masks import Mask
 
@@ -43,7 +44,6 @@ def router(face: Face) -> APIRouter:
         hosted = await face.blocking.run(
             face.hall.open, body.id, model=body.model, settings=settings
         )
-        face.spent.listen(hosted)
         told = await face.quick.run(info_json, hosted)
         where = {"Location": f"/v1/takes/{hosted.id}"}
         return JSONResponse(told, 201, NO_STORE | where)
@@ -89,13 +89,13 @@ def router(face: Face) -> APIRouter:
     async def masks(take: str, body: SetMasks) -> Response:
         hosted = face.hall.find(take)
         await face.verb(hosted.take.mask, [mask_of(shape) for shape in body.masks])
-        return JSONResponse(_masks(hosted.take.masks), headers=NO_STORE)
+        return JSONResponse(_masks(hosted), headers=NO_STORE)
 
     @routes.get(
         "/{take}/masks", response_model=MaskList, responses=errors(404), summary="Masks in force"
     )
     async def masks_in_force(take: str) -> Response:
-        return JSONResponse(_masks(face.hall.find(take).take.masks), headers=NO_STORE)
+        return JSONResponse(_masks(face.hall.find(take)), headers=NO_STORE)
 
     @routes.post(
         "/{take}/narration", response_model=Narrating, responses=errors(404, 409), summary="Narrate"
@@ -151,6 +151,11 @@ def _given(body: OpenTake, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(body, name) for name in names if getattr(body, name) is not None}
 
 
-def _masks(masks: tuple[Mask, ...]) -> dict[str, Any]:
-    told = [{"camera": mask.camera, "points": [list(p) for p in mask.points]} for mask in masks]
+def _masks(hosted: Hosted) -> dict[str, Any]:
+    """The operator's, which stay, stand before those that were set."""
+    fixed = len(hosted.settings.capture.masks)
+    told = [
+        {"camera": mask.camera, "points": [list(p) for p in mask.points], "fixed": place < fixed}
+        for place, mask in enumerate(hosted.take.masks)
+    ]
     return {"masks": told}

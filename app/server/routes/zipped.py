@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import shutil
-import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from longtake.server.private_folder import PrivateFolder
 from longtake.server.routes.blocking import Blocking
 from longtake.server.routes.face import NO_STORE
 from longtake.server.takes.hosted import Hosted
@@ -29,12 +28,12 @@ async def export_zip(
         ValueError: if these are not two times in order.
         OSError: if the disk does not take it.
     """
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="longtake-export-"))
+    folder = await asyncio.to_thread(PrivateFolder, "export")
     try:
-        out = folder / hosted.id
+        out = folder.path / hosted.id
         await blocking.run(hosted.take.export, out, start_s, end_s)
     except BaseException:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(folder.remove)
         raise
     return Zipped(blocking, folder, f"{hosted.id}.zip")
 
@@ -44,16 +43,16 @@ class Zipped(StreamingResponse):
 
     media_type = "application/zip"
 
-    def __init__(self, blocking: Blocking, folder: Path, name: str) -> None:
+    def __init__(self, blocking: Blocking, folder: PrivateFolder, name: str) -> None:
         self._folder = folder
         shown = {"Content-Disposition": f'attachment; filename="{name}"'}
-        super().__init__(_off_loop(blocking, packed(folder)), headers=NO_STORE | shown)
+        super().__init__(_off_loop(blocking, packed(folder.path)), headers=NO_STORE | shown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            await asyncio.to_thread(self._folder.remove)
 
 
 def packed(folder: Path) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from longtake.server.config import ServeConfig
 from longtake.server.takes.closing import SERVER_ENDING, TAKE_CLOSED
 from longtake.server.takes.engines import Engines
 from longtake.server.takes.hosted import Hosted
+from longtake.server.takes.listeners import Listeners
 from longtake.server.takes.refusals import Ending, NoSuchTake, TakeExists, TooMany
 from longtake.server.takes.uploads import Uploads
 from longtake.server.takes.visitors import network_rules
@@ -58,6 +59,7 @@ class Hall:
         self.settings = TakeConfig() if settings is None else settings
         self.uploads = Uploads(self.config)
         self.threads = ThreadPoolExecutor(THREADS, "longtake-sockets")
+        self.on_open: Listeners[Hosted] = Listeners()
         self._engines, self._folder = engines, folder
         self._lock = threading.Lock()
         self._takes: dict[str, Hosted] = {}
@@ -129,7 +131,14 @@ class Hall:
             except BaseException:
                 self._engines.give_back(name)
                 raise
+        self.on_open.tell(hosted)
         return hosted
+
+    def each(self, listener: Callable[[Hosted], object]) -> None:
+        """Call it with every take: those that are open, and each that will be."""
+        self.on_open.add(listener)
+        for hosted in self.all():
+            listener(hosted)
 
     def find(self, id: str | None) -> Hosted:
         """A take by its id; None: the only one, or `FIRST`.

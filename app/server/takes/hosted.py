@@ -22,6 +22,7 @@ from longtake.server.takes.hosted_state import state_of
 from longtake.server.takes.lens import Lens
 from longtake.server.takes.listeners import Listeners
 from longtake.server.takes.recent import Recent
+from longtake.server.takes.refusals import NothingSeen
 from longtake.server.takes.source_state import SourceState
 from longtake.server.takes.sources import Sources
 from longtake.server.takes.standing_alerts import AlertState, StandingAlerts
@@ -75,6 +76,9 @@ class Hosted:
         self.on_change: Listeners[None] = Listeners()  # worth telling viewers at once
         self.on_close: Listeners[Closing] = Listeners()
         self.on_answer: Listeners[Answer] = Listeners()
+        self.on_failure: Listeners[Exception] = Listeners()  # a question got no answer
+        self.on_forget: Listeners[None] = Listeners()  # what was said of it is not to be shown
+        self.questions_open = 0  # that wait, or are being answered
         self._config = config
         self._lock = threading.Lock()
         self._closing: Closing | None = None
@@ -269,36 +273,55 @@ class Hosted:
         """Ask; options as `Take.submit` takes them.  The question is logged, and how long its
         answer takes is kept.
 
-        Raises as `Take.submit` does.
+        Raises as `Take.submit` does, and `NothingSeen` before there is anything to ask about.
         """
-        if options.get("recall") is None:
-            asking = self.take.submit(question, **options)
-        else:  # models that it needs may have to be loaded
-            asking = await asyncio.to_thread(self.take.submit, question, **options)
+        try:
+            asking = await self._submit(question, options)
+        except Exception as error:
+            self.on_failure.tell(error)
+            raise
         noting = asyncio.create_task(self._note(question, asking))
         self._noting.add(noting)
         noting.add_done_callback(self._noting.discard)
         return asking
 
+    async def _submit(self, question: str, options: dict[str, Any]) -> Asking:
+        if not self.take.has_seen:
+            raise NothingSeen(
+                f"take {self.id}: nothing has been seen yet; start a camera or add a video first"
+            )
+        if options.get("recall") is None:
+            return self.take.submit(question, **options)
+        # models that it needs may have to be loaded
+        return await asyncio.to_thread(self.take.submit, question, **options)
+
     async def _note(self, question: str, asking: Asking) -> None:
-        with suppress(Exception):  # read-only takes and full disks log nothing; it is answered
-            await asyncio.to_thread(self.take.log, QUESTION, QUESTION, question)
+        with self._lock:
+            self.questions_open += 1
         try:
+            with suppress(Exception):  # read-only takes and full disks log nothing; it is answered
+                await asyncio.to_thread(self.take.log, QUESTION, QUESTION, question)
             answer = await asking.aresult()
-        except Exception:  # told to whoever asked
+        except Exception as error:  # told to whoever asked
             self.answers.note_failure()
+            self.on_failure.tell(error)
             return
+        finally:
+            with self._lock:
+                self.questions_open -= 1
         self.answers.note(answer)
         self.on_answer.tell(answer)
         self._changed()
 
     def forget(self, start_s: float, end_s: float, *, camera: str | None = None) -> Forgotten:
-        """As `Take.forget`, and nothing that was shown lies here any more.  Waits."""
+        """As `Take.forget`, and nothing that was shown or said lies here any more.  Waits."""
         try:
             return self.take.forget(start_s, end_s, camera=camera)
         finally:
             self._sources.forget()
             self._narration.forget()
+            self.answers.clear()
+            self.on_forget.tell(None)
             self._state.clear()
             self._timelines.clear()
             self._changed()
@@ -383,6 +406,7 @@ class Hosted:
         self.take.cancel()
         try:
             if forget:
+                self.on_forget.tell(None)
                 self.take.forget(0.0, self.take.now_s)
         finally:
             self.take.close()

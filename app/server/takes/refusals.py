@@ -3,6 +3,7 @@
     NoSuchTake, NoSuchSource, NoSuchAlert (LookupError)   there is none of this name
     TakeExists (ValueError)                               the name is in use
     SourceInTheWay (ValueError)                           it cannot be beside what is there
+    NothingSeen (RuntimeError)                            there is nothing to ask about yet
     TooMany (RuntimeError)                                a bound is reached; later perhaps
     Ending (RuntimeError)                                 the server, or the take, is being closed
 
@@ -30,6 +31,10 @@ class TakeExists(ValueError):
 
 class SourceInTheWay(ValueError):
     """A take cannot watch this beside what it watches already."""
+
+
+class NothingSeen(RuntimeError):
+    """A take was asked before it saw a frame."""
 
 
 class TooMany(RuntimeError):

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from longtake.server.private_folder import PrivateFolder, remove_left
 from longtake.server.takes.refusals import Ending
 from longtake.streaming.errors import NotAVideo
 
@@ -46,6 +45,7 @@ class Checked:
 
 class Uploads:
     """Of one server; a context manager: leaving it removes the folder with all that is in it.
+    What servers left there that were killed is removed when it begins.
 
     Args:
         folder: where its own folder is made; None: where the system keeps what is temporary.
@@ -54,8 +54,9 @@ class Uploads:
     def __init__(self, config: ServeConfig, folder: Path | None = None) -> None:
         self._config, self._parent = config, folder
         self._lock = threading.Lock()
-        self._folder: Path | None = None
+        self._folder: PrivateFolder | None = None
         self._is_closed = False
+        remove_left(folder)
 
     def begin(self) -> Upload:
         """An empty upload, to be written.
@@ -67,9 +68,9 @@ class Uploads:
         with self._lock:
             if self._is_closed:
                 raise Ending("this server is ending: nothing is uploaded any more")
-            if self._folder is None:  # mkdtemp: nobody else may look into it
-                self._folder = Path(tempfile.mkdtemp(prefix="longtake-", dir=self._parent))
-            path = self._folder / secrets.token_hex(16)
+            if self._folder is None:
+                self._folder = PrivateFolder("uploads", self._parent)
+            path = self._folder.path / secrets.token_hex(16)
         return Upload(path, self._config.max_upload_bytes)
 
     def check(self, path: Path) -> Checked:
@@ -87,7 +88,7 @@ class Uploads:
             self._is_closed = True
             folder, self._folder = self._folder, None
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
 
     def __enter__(self) -> Uploads:
         return self

@@ -667,6 +667,13 @@ class Take:
         self._check_open()
         return self._store.events(start_s, end_s, kind, after)
 
+    @property
+    def last_event(self) -> int:
+        """Number of the newest event that was ever logged, also where it is forgotten; 0 before
+        the first.  Looks at no disk: where the take is only read, as of when it was opened."""
+        self._check_open()
+        return self._store.album.events.newest
+
     def captions(
         self, start_s: float = 0.0, end_s: float = math.inf, most: int | None = None
     ) -> list[Caption]:
@@ -755,7 +762,7 @@ class Take:
                 come, or frames are pushed; else it ends then.
 
         Raises:
-            ValueError: if a value makes no sense, or there are too many alerts.
+            ValueError: if a value makes no sense; `TooManyAlerts` if there are.
             RuntimeError: if the take is closed, or only read.
         """
         self._check_writes()

@@ -95,6 +95,13 @@ class EventLog:
             self._next += 1
         return logged
 
+    @property
+    def newest(self) -> int:
+        """Number of the newest event that was ever logged here, also where it is forgotten; 0
+        before the first.  Looks at no disk: of a log that is only read it is as it was opened."""
+        with self._lock:
+            return self._next - 1
+
     def events(
         self,
         start_s: float = 0.0,

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 GREEDY = 1e-3  # a temperature: here a logit that is 0.01 less is 22,000 times less likely
 
 

@@ -142,7 +142,10 @@ class VideoFile:
         return self.step_s
 
     def close(self) -> None:
+        """May be called twice.  A decoder and its threads end when nothing refers to them any more,
+        and whoever has read a file may look at its report for long."""
         self.container.close()
+        vars(self).pop("stream", None)
         if self.pipe is not None:
             self.pipe.let_go()
 

@@ -218,8 +218,16 @@ def test_nucleus_leaves_the_tail_out() -> None:
     logits = torch.tensor([0.0, 2.0, 1.0, -1.0])
     chooser = Chooser(Decoding(temperature=1.0, top_p=0.8, seed=3))
     assert {chooser.choose(logits) for _ in range(500)} == {1, 2}
-    narrow = Chooser(Decoding(temperature=1.0, top_p=0.01, seed=3))
-    assert {narrow.choose(logits) for _ in range(50)} == {1}
+    for top_p in (0.01, 5e-324):
+        narrow = Chooser(Decoding(temperature=1.0, top_p=top_p, seed=3))
+        assert {narrow.choose(logits) for _ in range(50)} == {1}
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-30, 9.9e-4, 1e-3, 0.02])
+def test_the_lower_a_temperature_the_nearer_to_the_greatest(temperature: float) -> None:
+    logits = torch.tensor([0.0, 2.0, 1.0, -1.0])
+    cold = Chooser(Decoding(temperature=temperature, seed=3))
+    assert {cold.choose(logits) for _ in range(50)} == {1}
 
 
 @pytest.mark.parametrize(

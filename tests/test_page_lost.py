@@ -58,7 +58,7 @@ def test_a_take_that_is_closed_is_said_to_whoever_looks_at_it(tmp_path: Path) ->
             notice.get_by_role("link", name="Look at live").click()
             pages.await_page(visitor.page)
             assert visitor.page.evaluate("() => window.longtake.take") == "live"
-            visitor.assert_quiet("Failed to load resource")
+            visitor.assert_quiet("Failed to load resource", pages.LEAVING)
 
 
 def test_a_server_that_dies_is_missed_and_found_again(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_words_that_look_like_html_or_markdown_are_shown_as_words(
         page.get_by_role("button", name="Add a camera or video").click()
         page.get_by_label("Camera or stream").fill(HARM)
         page.get_by_role("button", name="Test", exact=True).click()
-        expect(page.locator(".toast-body")).to_be_visible()
+        expect(page.locator(".toast-body.error")).to_contain_text("<img src=x")
+        expect(page.locator(".toast-body img")).to_have_count(0)
         visitor.shoot("words", tmp_path)
         assert page.evaluate("() => window.harmed") is None
         visitor.assert_quiet()
@@ -80,4 +81,5 @@ def test_all_of_the_page_is_seen_without_asking_anybody_else(
         pages.ask(page, "What object was red?")
         visitor.shoot("all", tmp_path)
         assert len(visitor.asked) > 20
+        assert any(each.startswith("ws://") for each in visitor.asked)
         visitor.assert_quiet()

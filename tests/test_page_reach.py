@@ -1,4 +1,4 @@
-"""The page for whoever comes: on a phone, without a mouse, in the dark, with a reader of screens."""
+"""The page for whoever comes: on a phone, without a mouse, in the dark, read aloud."""
 
 from __future__ import annotations
 
@@ -12,65 +12,17 @@ from playwright.sync_api import Page, expect
 
 from longtake.models.embedded import world
 from tests.rigs import browser, pages
+from tests.rigs.access import faint, nameless
 from tests.rigs.browser import PHONE, Visitors, browsing
 from tests.rigs.fake_webcam import write_fake_webcam
 from tests.rigs.site import Site, site
 
 pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing())
 
-LEAST_CONTRAST = 4.5  # WCAG AA, of words of usual size
 LEAST_TOUCH = 43.5  # pixels; 44, but for rounding
 MOST_KEYS = 80
 TABS = ("Search", "Alerts", "Memory", "Settings")
 
-# What is seen and can be used, with the name that a reader of screens says.
-NAMELESS = """() => {
-  const seen = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('[aria-hidden]');
-  const nameOf = (e) => (e.getAttribute('aria-label')
-    || [...(e.getAttribute('aria-labelledby') ?? '').split(' ')].filter(Boolean)
-      .map((id) => document.getElementById(id)?.textContent ?? '').join(' ')
-    || [...(e.labels ?? [])].map((label) => label.textContent).join(' ')
-    || e.title || (/^(INPUT|TEXTAREA|SELECT)$/.test(e.tagName) ? '' : e.innerText) || '').trim();
-  const used = document.querySelectorAll('button, a[href], input, select, textarea, [role=slider]');
-  return [...used].filter((e) => seen(e) && !nameOf(e)).map((e) => e.outerHTML.slice(0, 200));
-}"""
-
-# Words that are set on plain grounds, and how well they stand out from them.
-FAINT = """(least) => {
-  const pen = Object.assign(document.createElement('canvas'), { width: 1, height: 1 })
-    .getContext('2d', { willReadFrequently: true });
-  const rgba = (colour) => {
-    pen.clearRect(0, 0, 1, 1);
-    pen.fillStyle = colour;
-    pen.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
-    return [r, g, b, a / 255];
-  };
-  const over = (front, back) => [0, 1, 2].map((k) => front[k] * front[3] + back[k] * (1 - front[3]));
-  const ground = (e) => {
-    const above = [];
-    for (let at = e; at; at = at.parentElement) above.unshift(rgba(getComputedStyle(at).backgroundColor));
-    const page = matchMedia('(prefers-color-scheme: dark)').matches ? [0, 0, 0] : [255, 255, 255];
-    return above.reduce((back, front) => over(front, back), page);
-  };
-  const light = (colour) => colour.slice(0, 3).map((value) => value / 255)
-    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const found = new Map();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    const words = walker.currentNode.textContent.trim();
-    if (!words || e.closest('script, style, svg, .lt-unseen, .lt-stage, :disabled')) continue;
-    if (!e.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
-    const back = ground(e);
-    const front = over(rgba(getComputedStyle(e).color), back);
-    const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
-    const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < least) found.set(words.slice(0, 60), Number(contrast.toFixed(2)));
-  }
-  return Object.fromEntries(found);
-}"""
 FOCUSED = """() => {
   const e = document.activeElement;
   const style = getComputedStyle(e);
@@ -115,6 +67,10 @@ def test_on_a_phone_nothing_is_cut_off_and_all_is_reached(
         pages.await_page(page)
         expect(page.locator("#lt-timeline .lt-legend")).to_contain_text("RAM")
         visitor.shoot("phone_top", tmp_path)
+        places = ["#lt-live", "#lt-timeline", "#lt-question", "#lt-tabs", "#lt-sources"]
+        top = "(element) => element.getBoundingClientRect().top"
+        tops = [page.locator(each).evaluate(top) for each in places]
+        assert tops == sorted(tops)
         for name in TABS:
             page.get_by_role("tab", name=name).tap()
             assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
@@ -137,8 +93,9 @@ def test_on_a_phone_nothing_is_cut_off_and_all_is_reached(
         expect(page.locator("#lt-live .lt-pill")).to_have_text("LIVE")
         visitor.shoot("phone_live", tmp_path)
         small = page.locator("#lt-page button:visible, #lt-page a:visible").evaluate_all(
-            """(all, least) => all.map((e) => [e, e.getBoundingClientRect()])
-              .filter(([e, box]) => !e.closest('.visually-hidden') && Math.min(box.width, box.height) < least)
+            """(all, least) => all.filter((e) => !e.closest('.visually-hidden, [tabindex="-1"]'))
+              .map((e) => [e, e.getBoundingClientRect()])
+              .filter(([, box]) => Math.min(box.width, box.height) < least)
               .map(([e]) => e.outerHTML.slice(0, 160))""",
             LEAST_TOUCH,
         )
@@ -190,8 +147,8 @@ def test_everything_has_a_name_and_stands_out_from_its_ground(
             pages.open_tab(page, name)
             expect(page.get_by_role("tabpanel").filter(visible=True)).not_to_be_empty()
             visitor.shoot(f"{scheme}_{name.lower()}", tmp_path)
-            assert page.evaluate(NAMELESS) == []
-            assert page.evaluate(FAINT, LEAST_CONTRAST) == {}
+            assert nameless(page) == []
+            assert faint(page) == {}
         page.locator("#lt-chat .lt-evidence a").first.click()
         visitor.shoot(f"{scheme}_moment", tmp_path)
         assert page.locator("img:not([alt])").count() == 0

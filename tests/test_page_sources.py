@@ -1,4 +1,4 @@
-"""What a visitor adds on the page is watched, or refused in words; a camera that goes comes back."""
+"""What a visitor adds on the page is watched, or refused in words; lost cameras come back."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def test_a_file_that_is_no_video_is_refused_in_words(
         pages.await_page(visitor.page)
         visitor.page.get_by_role("button", name="Add a camera or video").click()
         visitor.page.locator("#lt-file").set_input_files(tmp_path / "notes.mp4")
-        expect(visitor.page.locator("#lt-upload .lt-trouble")).to_contain_text("no video that can be read")
+        expect(visitor.page.locator("#lt-upload .lt-trouble")).to_contain_text(
+            "no video that can be read"
+        )
         assert served.take("nofile").sources() == []
         visitor.assert_quiet("Failed to load resource")  # the browser's own line on a refusal
 

@@ -61,7 +61,7 @@ def test_the_page_of_one_is_as_it_was_whatever_another_does(
             pages.await_page(second.page)
             assert pages.chat_words(second.page) == []
             pages.start_camera(second.page, live)
-            until(lambda: names(live) == ["", "webcam"], what=lambda: f"{live.sources()}")
+            until(lambda: names(live) == ["", "camera 2"], what=lambda: f"{live.sources()}")
             pages.ask(second.page, "Was there a green ring?")
             assert_as_it_was()
             expect(first.page.locator("#lt-sources .lt-source")).to_have_count(2)
@@ -74,12 +74,12 @@ def test_the_page_of_one_is_as_it_was_whatever_another_does(
             expect(second.page.locator("#lt-chat")).to_contain_text("green ring")
             assert_as_it_was()
             pages.start_camera(second.page, live)
-            until(lambda: names(live) == ["", "webcam"], what=lambda: f"{live.sources()}")
-            second.assert_quiet()
+            until(lambda: names(live) == ["", "camera 2"], what=lambda: f"{live.sources()}")
+            second.assert_quiet(pages.LEAVING)
 
         until(lambda: names(live) == [""], FREE_S, lambda: f"{live.sources()}")
-        with live.claim("webcam") as name:
-            assert name == "webcam"
+        with live.claim() as camera:
+            assert camera.camera == "camera 2"
         assert_as_it_was()
         first.assert_quiet()
 
@@ -99,4 +99,4 @@ def test_a_page_that_is_loaded_again_is_as_it_was(served: Site, visitors: Visito
         assert pages.chat_words(page) == said
         assert pages.timeline_legend(page) == legend
         assert page.evaluate("() => window.longtake.take") == "again"
-        visitor.assert_quiet()
+        visitor.assert_quiet(pages.LEAVING)

@@ -76,13 +76,11 @@ def test_what_was_seen_a_minute_ago_is_answered_and_shown(
 
         fired = page.locator("#lt-alerts .lt-fired li")
         expect(fired).to_have_count(1, timeout=1000 * ALERT_S[1])
-        expect(pages.toast(page, "blue-cross")).to_be_visible()
+        expect(pages.toast(page, f"▲ {ALERT}")).to_be_visible()
         visitor.shoot("alert_fired", tmp_path)
         assert closest_s(film, pages.picture_of(page, fired.locator("img"))) in Span(*ALERT_S)
 
-        until(
-            lambda: live.take.now_s - began_s > SHOWN_S[1] + LATER_S, WAITED_S, "a minute later"
-        )
+        until(lambda: live.take.now_s - began_s > SHOWN_S[1] + LATER_S, WAITED_S, "a minute later")
         answer = pages.ask(page, QUESTION)
         expect(answer).to_contain_text(ANSWER)
         best = answer.locator(".lt-evidence li").first

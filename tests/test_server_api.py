@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -21,12 +22,13 @@ import pytest
 from fastapi import FastAPI
 
 from longtake.answer import Answer
+from longtake.asking import Asking
 from longtake.models.embedded.filming import write_film
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
 from longtake.server.door.access import Access
 from longtake.server.routes.sse import beating
-from tests.rigs.api import SECONDS, WAIT_S, Api, api, busy, jpeg, until
+from tests.rigs.api import SECONDS, WAIT_S, Api, api, busy, jpeg, show, until
 from tests.rigs.serving import serving
 
 TAKE = "/v1/takes/live"
@@ -209,8 +211,18 @@ def test_a_question_too_many_is_told_to_come_back(face: Api) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_whoever_leaves_has_his_question_cancelled(face: Api, stream: bool) -> None:
+def test_whoever_leaves_has_his_question_cancelled(
+    face: Api, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers: list[Answer] = []
+    askings: list[Asking] = []
+    submit = face.live.take.submit
+
+    def noted(question: str, **options: Any) -> Asking:
+        askings.append(submit(question, **options))
+        return askings[-1]
+
+    monkeypatch.setattr(face.live.take, "submit", noted)
     leave = face.live.on_answer.add(answers.append)
     body = json.dumps({"question": f"what is there, {stream}?", "stream": stream}).encode()
     host, port = face.url.removeprefix("http://").split(":")
@@ -221,11 +233,23 @@ def test_whoever_leaves_has_his_question_cancelled(face: Api, stream: bool) -> N
                 head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
                 line.sendall(head.encode() + body)
                 until(lambda: face.live.take.questions_waiting > 0, "the question waits")
-            until(lambda: open_questions(face) == 0, "its end is noticed")
+                assert open_questions(face) == 1
+            until(lambda: askings[0].is_cancelled, "that he left is noticed")
         until(lambda: bool(answers), "the answer is over")
     finally:
         leave()
     assert answers[0].partial and answers[0].timings.tokens == 0
+    until(lambda: open_questions(face) == 0, "it is not counted any more")
+
+
+def test_before_anything_was_seen_a_question_is_refused_in_words(face: Api, other: str) -> None:
+    for body in ({"question": "what is there?"}, {"question": "what?", "stream": True}):
+        said = wrong(face.http.post(f"{other}/ask", json=body), 409, "nothing_seen")
+        assert said.startswith("take other: nothing has been seen yet; start a camera or add")
+    chat = {"model": "embedded", "take": "other", "messages": [{"role": "user", "content": "a?"}]}
+    wrong(face.http.post("/v1/chat/completions", json=chat), 409, "nothing_seen")
+    show(face.hall.find("other"), face.film, 2)
+    assert ok(face.http.post(f"{other}/ask", json={"question": "what is there?"}))["text"]
 
 
 def test_cancel_ends_what_is_being_answered(face: Api) -> None:
@@ -322,7 +346,8 @@ def test_masks_are_set_as_boxes_and_polygons(face: Api, other: str) -> None:
     box = {"x": 0.5, "y": 0.5, "width": 0.5, "height": 0.5, "camera": "arm"}
     corner = {"points": [[0, 0], [0.2, 0], [0, 0.2]]}
     told = ok(face.http.post(f"{other}/masks", json={"masks": [box, corner]}))["masks"]
-    assert told[0] == {"camera": "arm", "points": [[0.5, 0.5], [1, 0.5], [1, 1], [0.5, 1]]}
+    points = [[0.5, 0.5], [1, 0.5], [1, 1], [0.5, 1]]
+    assert told[0] == {"camera": "arm", "points": points, "fixed": False}
     assert ok(face.http.get(f"{other}/masks"))["masks"] == told
     flat = {"masks": [{"x": 0, "y": 0, "width": 0, "height": 1}]}
     wrong(face.http.post(f"{other}/masks", json=flat), 400, "invalid_value")
@@ -343,6 +368,17 @@ def test_alerts_are_added_paused_resumed_and_removed(face: Api, other: str) -> N
     assert face.http.delete(where).status_code == 204
     wrong(face.http.delete(where), 404, "no_such_alert")
     wrong(face.http.post(f"{other}/alerts", json={"condition": " ?"}), 400, "invalid_value")
+
+
+def test_more_alerts_than_may_be_are_told_to_come_later(
+    face: Api, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longtake.alerts.alerts.MOST_ALERTS", 1)
+    wanted = {"condition": "Is there a ring?"}
+    assert face.http.post(f"{other}/alerts", json=wanted).status_code == 201
+    refused = face.http.post(f"{other}/alerts", json=wanted)
+    wrong(refused, 429, "too_many")
+    assert refused.headers["retry-after"]
 
 
 def test_narration_begins_and_ends(face: Api, other: str) -> None:
@@ -414,6 +450,38 @@ def test_questions_are_logged_as_events(face: Api) -> None:
     until(is_logged, "the question is in the log")
 
 
+def test_a_number_of_an_earlier_log_begins_with_all_there_is(face: Api, other: str) -> None:
+    logged = face.hall.find("other").take.log("note", "test", "one", start_s=1.0, end_s=2.0)
+    for how in ({"headers": {"last-event-id": "500"}}, {"params": {"after": 500}}):
+        with face.http.stream("GET", f"{other}/events/stream", **how) as got:
+            assert next(events(got.iter_lines()))[2] == str(logged.number)
+
+
+def test_one_look_for_news_that_fails_ends_no_stream(
+    face: Api, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosted, failing = face.hall.find("other"), threading.Event()
+    failed = threading.Event()
+    real = type(hosted).last_event.fget  # type: ignore[attr-defined]
+
+    def look(self: Any) -> int:
+        if failing.is_set():
+            failing.clear()
+            failed.set()
+            raise OSError(5, "a disk of the tests")
+        return int(real(self))
+
+    monkeypatch.setattr(type(hosted), "last_event", property(look))
+    with face.http.stream("GET", f"{other}/events/stream", params={"after": 0}) as got:
+        told = events(got.iter_lines())
+        hosted.take.log("note", "test", "one", start_s=1.0, end_s=2.0)
+        next(told)
+        failing.set()
+        assert failed.wait(WAIT_S)
+        second = hosted.take.log("note", "test", "two", start_s=1.0, end_s=2.0)
+        assert next(told)[2] == str(second.number)
+
+
 # ------------------------------------------------------------------ the past
 
 
@@ -432,7 +500,8 @@ def test_a_span_is_kept_released_and_forgotten(face: Api, other: str) -> None:
         assert hosted.take.push(image, at_s).accepted
     hosted.take.drain()
     span = {"start_s": 2, "end_s": 3}
-    assert "chunks" in ok(face.http.post(f"{other}/keep", json=span))
+    kept = ok(face.http.post(f"{other}/keep", json=span))["chunks"]
+    assert kept == len(ok(face.http.get(f"{other}/frames", params=span))["frames"])
     assert hosted.take.stats().kept
     assert face.http.post(f"{other}/release", json=span).status_code == 204
     assert not hosted.take.stats().kept
@@ -466,6 +535,20 @@ def test_who_leaves_an_export_leaves_no_folder(
     until(lambda: not list(tmp_path.iterdir()), "its folder is gone")
 
 
+def test_answers_are_ended_and_frames_shown_while_others_wait_for_the_worker(face: Api) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        with busy(face.live):
+            query = {"q": "ring"}
+            found = [pool.submit(face.http.get, f"{TAKE}/search", params=query) for _ in range(12)]
+            assert ok(face.http.post(f"{TAKE}/cancel")) == {"cancelled": 0}
+            image = jpeg(np.zeros((8, 8, 3), np.uint8))
+            sent = {"image": ("a.jpg", image)}
+            assert "accepted" in ok(face.http.post(f"{TAKE}/frames", files=sent))
+            wrong(face.http.delete(f"{TAKE}/sources/none"), 404, "no_such_source")
+            assert not any(each.done() for each in found)
+        assert all(each.result().status_code == 200 for each in found)
+
+
 def test_how_it_stands_is_told_while_others_wait_for_the_worker(face: Api) -> None:
     with ThreadPoolExecutor(12) as pool:
         with busy(face.live):
@@ -494,6 +577,32 @@ def test_what_fails_inside_is_told_by_number_alone(
     assert "secret" not in caplog.text + said and "cam" not in said
 
 
+def test_a_full_disk_is_told_as_one(face: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/home/anna/memory")
+
+    monkeypatch.setattr(type(face.live), "state", lambda _: full())
+    assert "anna" not in wrong(face.http.get(f"{TAKE}/state"), 507, "disk_full")
+
+
+def test_a_mistake_of_ours_is_not_told_as_the_visitors(
+    face: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    broken = RuntimeError("CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr(type(face.live), "push", lambda *_, **__: fail(broken))
+    image = jpeg(np.zeros((8, 8, 3), np.uint8))
+    sent = face.http.post(f"{TAKE}/frames", files={"image": ("a.jpg", image)})
+    assert "CUDA" not in wrong(sent, 500, "internal_error")
+    doubtful = ValueError("operands could not be broadcast together")
+    monkeypatch.setattr(type(face.live), "state", lambda _: fail(doubtful))
+    with caplog.at_level(logging.DEBUG, "longtake.server.routes.errors"):
+        wrong(face.http.get(f"{TAKE}/state"), 400, "invalid_value")
+    assert "test_server_api.py" in caplog.text
+
+
 def test_a_closed_take_is_not_there_any_more(face: Api, other: str) -> None:
     face.hall.find("other").take.close()
     wrong(face.http.post(f"{other}/ask", json={"question": "what?"}), 404, "take_closed")
@@ -503,6 +612,9 @@ def test_a_closed_take_is_not_there_any_more(face: Api, other: str) -> None:
 def test_health_is_open_and_tells_nothing(face: Api) -> None:
     assert ok(face.http.get("/healthz")) == {"status": "ok"}
     assert ok(face.http.get("/readyz")) == {"status": "ok"}
+    for path in ("/healthz", "/readyz"):
+        asked = face.http.head(path)
+        assert asked.status_code == 200 and not asked.content
 
 
 def test_the_pages_files_have_their_types(face: Api) -> None:
@@ -574,4 +686,4 @@ def open_questions(face: Api) -> int:
 
 def uploads_left(face: Api) -> list[Path]:
     folder = face.hall.uploads._folder
-    return [] if folder is None else list(folder.iterdir())
+    return [] if folder is None else list(folder.path.iterdir())

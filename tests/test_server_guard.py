@@ -27,6 +27,7 @@ from longtake.server.door.guard import VISITOR, Guard
 from longtake.server.door.login_desk import local
 from longtake.server.door.logins import IDLE_S
 from longtake.server.door.passwords import Cost, hashed
+from longtake.server.routes.errors import Problem
 from tests.rigs.serving import serving
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -71,6 +72,7 @@ async def application() -> Any:
         return {"name": visitor.name, "can_log_out": visitor.can_log_out}
 
     @app.post("/v1/body")
+    @app.post("/v1/takes/{take}/frames")
     @app.post("/v1/takes/{take}/sources/file")
     async def body(request: Request) -> dict[str, int]:
         return {"bytes": len(await request.body())}
@@ -170,6 +172,13 @@ def wide_open(street: Street) -> House:
 
 def log_in(client: httpx.Client, password: str = PASSWORD, **form: str) -> httpx.Response:
     return client.post("/login", data={"name": "anna", "password": password, **form})
+
+
+def cookie_of(client: httpx.Client) -> str:
+    """As it is sent: ``longtake-7860=...``, with the server's port."""
+    ((name, value),) = client.cookies.items()
+    assert name == f"longtake-{client.base_url.port}"
+    return f"{name}={value}"
 
 
 # ------------------------------------------------------------------ nothing without a login
@@ -275,6 +284,7 @@ def test_a_wrong_token_is_told_so_in_the_shape_of_openai(header: str, closed: Ho
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == Problem(401, error["code"], "").kind == "authentication_error"
     assert TOKEN[:-1] not in answer.text
     assert closed.behind.reached == []
 
@@ -303,11 +313,12 @@ def test_a_wrong_token_is_not_helped_by_a_right_cookie(closed: House) -> None:
 def test_a_socket_needs_a_token_or_the_cookie_of_its_own_page(closed: House) -> None:
     assert closed.refused() == 401
     assert closed.refused(origin=closed.url) == 401
-    assert closed.refused(Cookie="longtake=made-up", origin=closed.url) == 401
+    made_up = f"longtake-{closed.url.rpartition(':')[2]}=made-up"
+    assert closed.refused(Cookie=made_up, origin=closed.url) == 401
     assert closed.refused(path=f"/v1/takes/live/view?token={TOKEN}") == 401
     with closed.client() as client:
         log_in(client)
-        cookie = f"longtake={client.cookies['longtake']}"
+        cookie = cookie_of(client)
     assert closed.refused(Cookie=cookie) == 403, "a browser says where it is"
     assert closed.refused(Cookie=cookie, origin="http://evil.example") == 403
     assert closed.refused(Cookie=cookie, origin="null") == 403
@@ -377,11 +388,11 @@ def test_a_person_logs_in_comes_back_to_his_page_and_logs_out(closed: House) -> 
         assert PASSWORD not in cookie
         assert client.get("/v1/who").json() == {"name": "anna", "can_log_out": True}
         assert client.get("/login?next=/config").headers["Location"] == "/config"
-        id = client.cookies["longtake"]
+        name, id = cookie_of(client).split("=")
         out = client.post("/logout")
         assert out.headers["Location"] == "/login"
-        assert "longtake" not in client.cookies
-        client.cookies.set("longtake", id)
+        assert not client.cookies
+        client.cookies.set(name, id)
         assert client.get("/v1/who").status_code == 401
 
 
@@ -505,7 +516,7 @@ def test_logging_out_closes_sockets_and_streams_of_that_login_alone(closed: Hous
     with closed.client() as mine, closed.client() as yours, ExitStack() as opened:
         log_in(mine)
         log_in(yours)
-        cookies = [f"longtake={each.cookies['longtake']}" for each in (mine, yours)]
+        cookies = [cookie_of(each) for each in (mine, yours)]
         sockets = [
             opened.enter_context(closed.socket(origin=closed.url, Cookie=each)) for each in cookies
         ]
@@ -526,7 +537,7 @@ def test_logging_out_closes_sockets_and_streams_of_that_login_alone(closed: Hous
 def test_a_socket_in_use_keeps_its_login(closed: House) -> None:
     with closed.client() as client:
         log_in(client)
-        cookie = f"longtake={client.cookies['longtake']}"
+        cookie = cookie_of(client)
         with closed.socket(origin=closed.url, Cookie=cookie) as socket:
             for _ in range(3):
                 closed.clock.now_s += IDLE_S - 1
@@ -552,14 +563,40 @@ def test_after_five_failures_in_a_minute_nothing_is_tried_and_a_right_token_stil
         assert answer.status_code == 429
         assert 0 < int(answer.headers["Retry-After"]) <= 60
         assert closed.refused(Authorization="Bearer wrong") == 429
+        assert answer.json()["error"]["type"] == "rate_limit_error"
+        assert client.get("/v1/models", headers=BEARER).status_code == 200
+        assert log_in(client).status_code == 303, "programs keep nobody out who logs in"
+        closed.clock.now_s += 61
+        assert client.get("/v1/models", headers=wrong).status_code == 401
+
+
+def test_after_five_failed_logins_in_a_minute_nobody_logs_in_and_a_token_still_works(
+    closed: House,
+) -> None:
+    with closed.client() as client:
+        for number in range(5):
+            assert client.post("/login", data={"token": f"wrong-{number}"}).status_code == 401
         for form in ({"token": TOKEN}, {"name": "anna", "password": PASSWORD}):
             late = client.post("/login", data=form)
             assert late.status_code == 429
             assert int(late.headers["Retry-After"]) > 0
             assert "Set-Cookie" not in late.headers
         assert client.get("/v1/models", headers=BEARER).status_code == 200
+        assert closed.refused(Authorization="Bearer wrong") == 401
         closed.clock.now_s += 61
         assert log_in(client).status_code == 303
+
+
+def test_two_servers_of_one_host_leave_each_other_their_logins(
+    closed: House, behind: Behind
+) -> None:
+    other = Guard(behind, Access.of(tokens=[TOKEN]), ServeConfig(port=0))
+    with closed.client() as client, serving(other) as url:
+        log_in(client)
+        assert client.post(f"{url}/login", data={"token": TOKEN}).status_code == 303
+        assert client.get("/v1/models").status_code == 200
+        assert client.post(f"{url}/logout").status_code == 303
+        assert client.get("/v1/models").status_code == 200
 
 
 def test_logins_that_are_right_and_visitors_without_a_token_are_never_throttled(
@@ -687,7 +724,12 @@ def test_no_route_may_share_its_answers_with_other_sites(wide_open: House) -> No
 
 @pytest.fixture
 def small(street: Street) -> House:
-    return street.house(Access.of(tokens=[TOKEN]), max_body_bytes=100_000, max_upload_bytes=300_000)
+    return street.house(
+        Access.of(tokens=[TOKEN]),
+        max_json_bytes=100_000,
+        max_body_bytes=200_000,
+        max_upload_bytes=300_000,
+    )
 
 
 def pieces(count: int, size: int) -> Iterator[bytes]:
@@ -696,7 +738,12 @@ def pieces(count: int, size: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("/v1/body", 100_000), ("/v1/takes/live/sources/file", 300_000)]
+    ("path", "most"),
+    [
+        ("/v1/body", 100_000),
+        ("/v1/takes/live/frames", 200_000),
+        ("/v1/takes/live/sources/file", 300_000),
+    ],
 )
 def test_a_body_may_be_so_large_and_not_larger(path: str, most: int, small: House) -> None:
     with small.client(**BEARER) as client:

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from longtake.engine import Engine
 from longtake.models.decode import Decoding
 from longtake.server.config import ServeConfig
+from longtake.server.routes.shown import event_json
+from longtake.server.routes.takes import masks_json
+from longtake.server.takes import hall as hall_module
 from longtake.server.takes import hosted as hosted_module
+from longtake.server.takes import pushed_camera
 from longtake.server.takes.closing import SERVER_ENDING, TAKE_CLOSED, Closing
+from longtake.server.takes.counts import MOST_CAMERAS as MOST_COUNTED
+from longtake.server.takes.counts import Counts
 from longtake.server.takes.engines import Engines
 from longtake.server.takes.hall import Hall
 from longtake.server.takes.hosted import Hosted, shown_name
+from longtake.server.takes.hosted_state import tiers_of
 from longtake.server.takes.lens import Lens, Sight
+from longtake.server.takes.plain_jpeg import is_plain
+from longtake.server.takes.pushed_camera import PushedCamera
 from longtake.server.takes.recent import Recent
 from longtake.server.takes.refusals import (
     Ending,
@@ -32,6 +44,9 @@ from longtake.server.takes.refusals import (
     TakeExists,
     TooMany,
 )
+from longtake.server.takes.source_state import SourceState
+from longtake.server.takes.sources import MOST_PUSHED
+from longtake.server.takes.standing_narration import StandingNarration
 from longtake.streaming.errors import SourceForbidden
 from longtake.streaming.masks import Mask
 from tests.clips import write_clip
@@ -72,7 +87,7 @@ def graphs(shared: Hall) -> Iterator[Hosted]:
     shared.remove(hosted.id)
 
 
-def see(hosted: Hosted, seconds: int = 6, camera: str = "") -> None:
+def see(hosted: Hosted, seconds: int = 6, camera: str | PushedCamera = "") -> None:
     """A frame a second, of noise."""
     for second in range(seconds):
         hosted.push(jpeg(seed=second), camera=camera, pts_s=float(second))
@@ -258,6 +273,69 @@ def test_a_removed_take_stays_on_disk_unless_it_is_forgotten(tmp_path: Path) -> 
         assert made.open("yard", memory=tmp_path / "own").take.frames(0.0, 100.0) == []
 
 
+def test_an_id_is_held_and_counts_until_its_take_is_closed_and_erased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, rmtree = threading.Event(), threading.Event(), shutil.rmtree
+
+    def slow(path: Path) -> None:
+        begun.set()
+        assert go_on.wait(LONG_S)
+        rmtree(path)
+
+    monkeypatch.setattr(hall_module.shutil, "rmtree", slow)
+    with hall(ServeConfig(port=0, max_takes=1), folder=tmp_path) as made:
+        see(made.open("door"))
+        removing = threading.Thread(target=made.remove, args=("door",), kwargs={"forget": True})
+        removing.start()
+        assert begun.wait(LONG_S) and made.all() == []
+        with pytest.raises(TakeExists, match="is being closed"):
+            made.open("door")
+        with pytest.raises(TooMany):
+            made.open("yard")
+        with pytest.raises(NoSuchTake, match="is being closed"):
+            made.find("door")
+        go_on.set()
+        removing.join(LONG_S)
+        assert not (tmp_path / "door").exists()
+        assert made.open("door").take.frames(0.0, 100.0) == []
+
+
+def test_a_take_that_cannot_be_closed_well_is_erased_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hall(ServeConfig(port=0, max_takes=1), folder=tmp_path) as made:
+        hosted = made.open("door")
+        close = hosted.take.close
+
+        def fail(*_: Any) -> None:
+            raise OSError("the first")
+
+        def fail_late() -> None:
+            close()
+            raise OSError("the second")
+
+        monkeypatch.setattr(hosted.take, "forget", fail)
+        monkeypatch.setattr(hosted.take, "close", fail_late)
+        with pytest.raises(OSError, match="the first"):
+            made.remove("door", forget=True)
+        assert list(tmp_path.iterdir()) == []
+        assert made.open("door")
+
+
+def test_what_cannot_be_closed_keeps_nothing_else_open() -> None:
+    def fail() -> None:
+        raise OSError("the passage")
+
+    with pytest.raises(OSError, match="the passage"), hall() as made:
+        made._held.callback(fail)
+        made.uploads.begin().discard()
+    with pytest.raises(Ending):
+        made.uploads.begin()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        made.threads.submit(fail)
+
+
 def test_a_hall_that_closes_tells_who_looks_and_opens_nothing_more() -> None:
     told: list[Closing] = []
     with hall() as made:
@@ -334,7 +412,7 @@ def test_the_operators_own_addresses_are_watched_as_they_are(graphs: Hosted) -> 
         graphs.add_source(GRAPH)
     first = graphs.add_source(GRAPH, trusted=True)
     second = graphs.add_source(GRAPH, trusted=True)
-    assert (first.id, first.camera, second.id, second.camera) == ("s1", "", "s2", "camera")
+    assert (first.id, first.camera, second.id, second.camera) == ("s1", "", "s2", "camera 2")
     until(lambda: {source.state for source in graphs.sources()} == {"live"})
     state = graphs.sources()[0]
     assert state.size == (64, 48) and state.as_json()["size"] == [64, 48]
@@ -374,38 +452,78 @@ def test_what_is_in_the_way_is_told_in_the_takes_own_words(graphs: Hosted, tmp_p
 
 
 def test_each_pushing_visitor_has_a_name_of_his_own(take: Hosted) -> None:
-    with take.claim("webcam") as first, take.claim("webcam") as second:
-        with take.claim("webcam") as third:
-            assert [first, second, third] == ["", "webcam", "webcam 2"]
-            assert [s.camera for s in take.sources()] == ["", "webcam", "webcam 2"]
-        with take.claim("door") as other:
-            assert other == "door"
+    with take.claim("wrist") as first, take.claim("wrist") as second, take.claim() as third:
+        assert [each.camera for each in (first, second, third)] == ["wrist", "wrist 2", ""]
+        with pytest.raises(TooMany), take.claim():
+            pass
+    with take.claim() as first, take.claim() as second, take.claim("camera 2") as third:
+        assert [each.camera for each in (first, second, third)] == ["", "camera 2", "camera 2 2"]
     assert take.sources() == []
-    with take.claim("webcam") as name:
-        assert name == ""
+    with take.claim("wrist") as again:
+        assert again.camera == "wrist"
 
 
 def test_a_visitor_whose_camera_is_removed_is_told(take: Hosted) -> None:
     removed = threading.Event()
-    with take.claim("", removed.set) as name:
-        assert take.push(jpeg(), camera=name, claimed=True).accepted
+    with take.claim("", removed.set) as camera:
+        assert take.push(jpeg(), camera=camera).accepted
         take.remove_source(take.sources()[0].id)
         assert removed.is_set()
-        with pytest.raises(Ending, match="was removed"):
-            take.push(jpeg(), camera=name, claimed=True)
+        with take.claim("") as other:
+            with pytest.raises(Ending, match="was removed"):
+                take.push(jpeg(seed=1), camera=camera)
+            assert take.sources()[0].seen == 0 and not other.has_come
         assert take.sources() == []
 
 
-def test_the_names_of_pushed_cameras_do_not_run_out() -> None:
+def test_nobody_else_pushes_into_a_camera_that_is_claimed(take: Hosted) -> None:
+    with take.claim("door") as camera:
+        with pytest.raises(SourceInTheWay, match="door"):
+            take.push(jpeg(), camera="door")
+        assert take.push(jpeg(), camera=camera).accepted
+        assert take.sources()[0].seen == 1
+    take.push(jpeg(seed=1), camera="door")
+
+
+def test_a_camera_that_is_claimed_is_not_behind_an_ended_one_of_its_name(
+    take: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take.push(jpeg(), camera="door", pts_s=0.0)
+    monkeypatch.setattr(pushed_camera, "LEFT_S", -1.0)
+    with take.claim("door") as camera:
+        assert take.push(jpeg(seed=1), camera=camera, pts_s=1.0).accepted
+        lens = take.lens("door")
+        assert lens is camera.lens and lens.newest() is not None
+        assert [(each.camera, each.seen) for each in take.sources()] == [("door", 1)]
+    take.push(jpeg(seed=2), camera="door", pts_s=2.0)
+    take.push(jpeg(seed=3), camera="door", pts_s=3.0)
+    assert take.counts() == {"door": (4, 0)}
+
+
+def test_what_is_no_picture_makes_no_source_and_takes_no_name(take: Hosted) -> None:
+    header = jpeg()[:-400]  # its size can be read, its pixels cannot
+    for number in range(MOST_PUSHED + 1):
+        for data in (b"no picture", header):
+            with pytest.raises(ValueError):
+                take.push(data, camera=f"a{number}")
+    assert take.sources() == []
+    assert take.push(jpeg(), camera="door").accepted
+
+
+def test_the_names_of_pushed_cameras_are_bounded_and_nobody_gets_anothers() -> None:
     with hall(ServeConfig(port=0, max_sources=3)) as made:
         hosted = made.open("live")
-        with hosted.claim():
-            for number in range(66):
-                with hosted.claim(f"visitor {number}") as name:
-                    assert hosted.push(jpeg(seed=number), camera=name).reason in (
-                        "",
-                        "5 frames a second are taken",
-                    )
+        for number in range(MOST_PUSHED):
+            with hosted.claim(f"visitor {number}") as camera:
+                assert hosted.push(jpeg(seed=number), camera=camera).accepted
+        with pytest.raises(TooMany, match="64 cameras"), hosted.claim("kitchen"):
+            pass
+        with pytest.raises(TooMany, match="64 cameras"):
+            hosted.push(jpeg(), camera="kitchen")
+        assert hosted.sources() == []
+        with hosted.claim("visitor 5") as camera:
+            assert camera.camera == "visitor 5"
+            hosted.push(jpeg(), camera=camera)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "x" * 300])
@@ -415,17 +533,27 @@ def test_a_cameras_name_is_short_and_can_be_shown(take: Hosted, name: str) -> No
 
 
 def test_a_pushed_camera_is_a_source_with_true_counts(take: Hosted) -> None:
-    with take.claim() as name:
+    with take.claim() as camera:
         assert take.sources()[0].state == "connecting"
-        told = [take.push(jpeg(seed=n), camera=name) for n in range(5)]
-        take.miss(name)
+        told = [take.push(jpeg(seed=n), camera=camera) for n in range(5)]
+        camera.miss()
         source = take.sources()[0]
         assert (source.kind, source.state, source.size) == ("push", "live", (64, 48))
         assert source.kept == sum(pushed.accepted for pushed in told) >= 1
         assert source.seen == 6 == source.kept + source.dropped
         with pytest.raises(ValueError, match="JPEG"):
-            take.push(b"no picture", camera=name)
+            take.push(b"no picture", camera=camera)
         assert take.sources()[0].seen == 6
+        counts = take.counts()
+    assert counts == {"": (6, source.dropped)} == take.counts(), "also when it is gone"
+
+
+def test_of_cameras_that_are_gone_so_many_are_counted() -> None:
+    counts = Counts()
+    for number in range(MOST_COUNTED + 1):
+        counts.add(SourceState(id="s1", camera=f"{number}", kind="push", address="", state="ended"))
+    told = counts.with_more([])
+    assert len(told) == MOST_COUNTED and "0" not in told
 
 
 # ------------------------------------------------------------------ lenses
@@ -451,6 +579,42 @@ def test_what_is_large_or_tells_more_than_a_picture_is_made_anew() -> None:
     assert look(Sight(1, 0.0, b"\xff\xd8\xffbroken", size=(1000, 1000))).newest() is None
 
 
+def segment(kind: int, body: bytes) -> bytes:
+    return bytes((0xFF, kind)) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+HIDDEN = [
+    lambda plain: plain[:2] + segment(0xFE, b" " * 600) + segment(0xE1, b"Exif\0\0GPS") + plain[2:],
+    lambda plain: plain[:2] + segment(0xFE, b"said in a comment") + plain[2:],
+    lambda plain: plain[:20] + segment(0xED, b"Photoshop 3.0") + plain[20:],
+    lambda plain: plain[:2] + segment(0xE0, b"JFXX\0\x13" + b"thumbnail" * 9) + plain[2:],
+    lambda plain: plain[:2] + segment(0xE0, b"JFIF\0" + b"a thumbnail") + plain[20:],
+    lambda plain: plain + jpeg(seed=1),
+    lambda plain: plain[:-2] + segment(0xE1, b"Exif\0\0GPS") + plain[-2:],
+]
+
+
+@pytest.mark.parametrize("hide", HIDDEN, ids=range(len(HIDDEN)))
+def test_a_jpeg_with_anything_beside_its_picture_is_made_anew(
+    hide: Callable[[bytes], bytes],
+) -> None:
+    plain = jpeg(640, 480)
+    data = hide(plain)
+    seen = look(Sight(1, 0.0, data, size=(640, 480))).newest()
+    assert seen is not None and seen.jpeg != data and decode(seen.jpeg).shape == (480, 640, 3)
+    assert b"GPS" not in seen.jpeg and b"thumbnail" not in seen.jpeg
+
+
+@pytest.mark.parametrize(
+    "how", [cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL, cv2.IMWRITE_JPEG_OPTIMIZE]
+)
+def test_every_kind_of_jpeg_is_known_as_plain_and_none_that_is_cut_off(how: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    data = bytes(cv2.imencode(".jpg", noise, [how, 1])[1])
+    assert is_plain(data)
+    assert not any(is_plain(data[:length]) for length in range(len(data)))
+
+
 def test_what_is_masked_is_not_shown_and_masks_of_other_cameras_hide_nothing() -> None:
     white = encode(np.full((48, 64, 3), 255, np.uint8))
     points = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -462,10 +626,21 @@ def test_what_is_masked_is_not_shown_and_masks_of_other_cameras_hide_nothing() -
         assert abs(int(image[24, 12].max()) - left) < 8 and image[24, 50].min() > 247
 
 
+def test_masks_of_the_operator_are_told_from_those_of_visitors() -> None:
+    mine, theirs = Mask.parse("0,0 0.5,0 0.5,1 0,1"), Mask.parse("0,0 1,0 1,0.5 0,0.5")
+    settings = replace(LAVFI, capture=replace(LAVFI.capture, masks=(mine,)))
+    with hall(settings=settings) as made:
+        hosted = made.open("live")
+        hosted.take.mask([theirs, mine])
+        told = masks_json(hosted)["masks"]
+    assert [each["fixed"] for each in told] == [True, False, False]
+    assert told[0]["points"] == told[2]["points"] == [list(point) for point in mine.points]
+
+
 def test_a_new_mask_hides_what_is_shown_already(take: Hosted) -> None:
-    with take.claim() as name:
-        take.push(encode(np.full((48, 64, 3), 255, np.uint8)), camera=name)
-        lens = take.lens(name)
+    with take.claim() as camera:
+        take.push(encode(np.full((48, 64, 3), 255, np.uint8)), camera=camera)
+        lens = take.lens("")
         assert lens is not None
         take.take.mask([Mask(((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))])
 
@@ -506,9 +681,9 @@ def test_watched_cameras_and_files_are_seen_through_lenses_too(
 
 
 def test_what_is_forgotten_is_not_shown(take: Hosted) -> None:
-    with take.claim() as name:
-        see(take, camera=name)
-        lens = take.lens(name)
+    with take.claim() as camera:
+        see(take, camera=camera)
+        lens = take.lens("")
         assert lens is not None and lens.newest() is not None
         assert take.timeline()["held"] and take.state()["frames"] == 6
         take.forget(0.0, take.take.now_s)
@@ -520,13 +695,13 @@ def test_what_is_forgotten_is_not_shown(take: Hosted) -> None:
 
 
 def test_a_state_is_finite_json_with_all_that_was_promised(take: Hosted) -> None:
-    with take.claim():
-        see(take)
+    with take.claim() as camera:
+        see(take, camera=camera)
         state = json.loads(take.state_text())
     assert set(state) == {
         "kind", "take", "model", "now_s", "recording", "frames", "received", "waiting", "dropped",
-        "questions_waiting", "viewers", "sources", "caption", "narrating", "alerts", "last_event",
-        "meters",
+        "questions_waiting", "viewers", "missed", "sources", "caption", "narrating", "alerts",
+        "last_event", "meters",
     }  # fmt: skip
     assert state["frames"] == 6 and state["recording"] and state["sources"][0]["kind"] == "push"
     meters = state["meters"]
@@ -535,6 +710,25 @@ def test_a_state_is_finite_json_with_all_that_was_promised(take: Hosted) -> None
     stored = sum(take.take.stats().rungs.values())
     held = sum(run["chunks"] for run in take.timeline()["held"])
     assert held == stored + meters["tiers"]["window"]
+
+
+def test_every_chunk_is_counted_once_also_those_of_the_window_that_lie_on_disk(
+    tmp_path: Path,
+) -> None:
+    with hall(folder=tmp_path) as made:
+        see(made.open("live"), 12)
+        made.remove("live")
+        take = made.open("live").take
+        assert tiers_of(take, take.stats()) == {"window": 2, "raw": 4}
+        assert take.stats().chunks == 6
+
+
+def test_an_event_is_told_the_same_everywhere(take: Hosted) -> None:
+    see(take)
+    event = take.take.log("alert", "door", "it opened", start_s=1.0, end_s=5.0, camera="a b")
+    told = take.timeline()["events"]
+    assert told == [event_json(take, event)]
+    assert told[0]["picture"].endswith("/frames/at.jpg?at_s=1.000&camera=a+b")
 
 
 def test_a_state_is_computed_once_however_many_look(
@@ -590,8 +784,8 @@ def test_a_timeline_tells_the_whole_past_and_what_was_asked(take: Hosted) -> Non
 def test_the_time_of_day_is_told_where_time_runs_with_the_clock(take: Hosted) -> None:
     see(take)
     assert take.timeline()["wall_s"] is None
-    with take.claim() as name:
-        take.push(jpeg(), camera=name, age_s=0.5)
+    with take.claim() as camera:
+        take.push(jpeg(), camera=camera, age_s=0.5)
         wall_s = take.wall_s(take.take.now_s)
         assert wall_s == pytest.approx(time.time(), abs=1.0)
     assert take.wall_s(take.take.now_s) is None
@@ -658,6 +852,52 @@ def test_alerts_are_held_by_their_ids(take: Hosted) -> None:
     for verb in (take.alert, take.pause_alert, take.resume_alert, take.remove_alert):
         with pytest.raises(NoSuchAlert, match="there is none"):
             verb("a1")
+
+
+def test_counts_of_alerts_go_on_when_one_is_removed(take: Hosted) -> None:
+    first = take.add_alert("is it red?", every_s=0.5)
+    take.add_alert("is it blue?", every_s=0.5)
+    see(take)
+    until(lambda: all(alert.judged for alert in take.alerts()))
+    before = take.alert_counts()
+    assert before[0] == sum(alert.judged for alert in take.alerts())
+    take.remove_alert(first.id)
+    assert take.alert_counts() == before
+
+
+def test_lines_that_were_ended_while_they_were_begun_again_stay_ended() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Line:
+        def __init__(self, *, is_over: bool) -> None:
+            self.is_over = is_over
+
+        def close(self) -> None:
+            self.is_over = True
+
+    class Narrated:
+        lines: list[Line]
+
+        def __init__(self) -> None:
+            self.lines = []
+
+        def narrate(self) -> Line:
+            if self.lines:
+                begun.set()
+                assert go_on.wait(LONG_S)
+            self.lines.append(Line(is_over=not self.lines))
+            return self.lines[-1]
+
+    narrated = Narrated()
+    standing = StandingNarration(narrated)  # type: ignore[arg-type]
+    standing.begin({})
+    renewing = threading.Thread(target=standing.renew)
+    renewing.start()
+    assert begun.wait(LONG_S)
+    standing.stop()
+    go_on.set()
+    renewing.join(LONG_S)
+    assert not standing.is_wanted and all(line.is_over for line in narrated.lines)
 
 
 def test_alerts_and_lines_go_on_with_the_next_source(take: Hosted, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.rigs.api import SECONDS, Api, api, until
+from longtake.server.takes.refusals import NothingSeen
+from tests.rigs.api import SECONDS, Api, api, show, until
 
 UNITS = ("_bytes", "_seconds", "_total", "_per_second", "_created")
 COUNTED = frozenset(
@@ -91,6 +92,23 @@ def test_answers_to_whoever_asks_are_counted_once(face: Api) -> None:
     asyncio.run(ask())
     until(lambda: value(face, "longtake_answer_seconds_count") > before, "it is counted")
     assert value(face, "longtake_answer_seconds_count") == before + 1
+
+
+def test_takes_that_are_opened_later_and_not_over_http_are_counted_too(face: Api) -> None:
+    later = face.hall.open("later")
+
+    async def ask() -> None:
+        with pytest.raises(NothingSeen):
+            await later.ask("what is there?")
+        show(later, face.film, 2)
+        await (await later.ask("what is there?")).aresult()
+        await asyncio.gather(*later._noting)
+
+    before = value(face, "longtake_answer_seconds_count")
+    asyncio.run(ask())
+    face.hall.remove("later")
+    assert value(face, "longtake_answer_seconds_count") == before + 1
+    assert value(face, "longtake_questions_failed_total", code="nothing_seen") == 1
 
 
 def test_refused_questions_are_counted_by_why(face: Api) -> None:

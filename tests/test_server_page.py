@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,10 +18,12 @@ import pytest
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
 from longtake.server.door.access import Access
+from longtake.server.page.backend import PageBackend
 from longtake.server.page.only_needed import is_needed
 from longtake.server.page.page import Page
 from longtake.server.takes.hall import Hall
 from longtake.settings import TakeConfig
+from longtake.ui.needs import Refused
 from tests.rigs.hosting import encode, hall
 from tests.rigs.serving import serving
 
@@ -167,6 +170,42 @@ def test_a_page_that_is_loaded_again_shows_its_chat_and_no_other_does(served: Se
     assert "blue circle" in json.dumps(mine)
     assert "blue circle" not in json.dumps(other)
     assert 'href=\\"/?take=live\\"' in json.dumps(other)
+
+
+def test_what_is_forgotten_is_forgotten_by_the_chats_too(served: Served) -> None:
+    hosted = served.hall.open("brief")
+    ask, load = served.event("lt-question", "submit"), served.event("", "load")
+    refused = served.call(ask, "Was there a green star?", take="brief")
+    assert "nothing has been seen yet" in json.dumps(refused["output"]["data"])
+    for number in range(2):
+        hosted.push(encode(np.full((48, 64, 3), 90, np.uint8)), pts_s=number * 1.0)
+    hosted.take.drain()
+    served.call(ask, "Was there a green star?", take="brief")
+    served.call(ask, "Was there a green star?", take="live")
+    assert hosted.state()["meters"]["answers"]
+    hosted.forget(0.0, 0.5)
+    for take, is_there in (("brief", False), ("live", True)):
+        drawn = json.dumps(served.call(load, take=take)["output"]["data"])
+        assert ("green star" in drawn) is is_there
+    assert not hosted.state()["meters"]["answers"]
+    served.hall.remove("brief")
+
+
+def test_a_camera_that_was_removed_takes_no_frame_of_its_page(served: Served) -> None:
+    async def walk() -> None:
+        hosted = served.hall.find("live")
+        backend = PageBackend(served.hall)
+        seat = await backend.seat("live")
+        image = np.zeros((48, 64, 3), np.uint8)
+        await seat.push(image)
+        hosted._sources._sources.clear()  # removed, and the seat was not told yet
+        with pytest.raises(Refused, match="was removed"):
+            await seat.push(image)
+        seat.leave()
+        backend.close()
+
+    asyncio.run(walk())
+    assert not served.hall.find("live").sources()
 
 
 def test_a_take_that_is_not_there_is_told_as_a_toast(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -18,11 +19,13 @@ from websockets.sync.client import ClientConnection
 
 from longtake.server import running
 from longtake.server.config import ServeConfig
+from longtake.server.sockets import viewing
 from longtake.server.sockets.frame_message import HEADER, FrameMessage, number_in, preview
 from longtake.server.takes import hosted as hosted_module
 from longtake.server.takes import lens as lens_module
 from longtake.server.takes.hall import Hall
 from longtake.server.takes.hosted import Hosted
+from longtake.server.takes.lens import Preview
 from tests.rigs.hosting import LONG_S, hall, jpeg, message, open_socket, sockets
 from tests.rigs.watching import until
 
@@ -87,8 +90,10 @@ def closed(peer: ClientConnection) -> tuple[int, str]:
 
 
 def test_a_message_is_sixteen_bytes_and_a_picture() -> None:
-    data = message(b"picture", 1.5, 7)
-    assert FrameMessage.read(data) == FrameMessage(1.5, 7, b"picture") and number_in(data) == 7
+    data = message(b"picture", 1.5, 7, age_ms=250)
+    frame = FrameMessage.read(data)
+    assert frame == FrameMessage(1.5, 7, 0.25, b"picture") and number_in(data) == 7
+    assert frame.sent_s == 1.75
     assert preview(0.25, (1 << 32) + 3, 2, b"x") == struct.pack("<dII", 0.25, 3, 2) + b"x"
 
 
@@ -101,7 +106,7 @@ def test_a_message_is_sixteen_bytes_and_a_picture() -> None:
         message(b"x", float("nan")),
         message(b"x", float("inf")),
         message(b"x", -1.0),
-        message(b"x", 1.0, flags=1),
+        message(b"x", 1.0, age_ms=3_600_001),
     ],
 )
 def test_what_is_no_frame_is_refused_with_a_reason(data: bytes) -> None:
@@ -114,7 +119,7 @@ def test_what_is_no_frame_is_refused_with_a_reason(data: bytes) -> None:
 
 def test_frames_that_are_pushed_are_seen_and_each_is_answered(url: str, take: Hosted) -> None:
     with open_socket(f"{url}/{take.id}/frames?camera=webcam") as camera:
-        assert heard(camera) == {"camera": "", "fps": 5.0, "most_bytes": MOST_BYTES}
+        assert heard(camera) == {"camera": "webcam", "fps": 5.0, "most_bytes": MOST_BYTES}
         begun_s = time.monotonic()
         number = 0
         while take.take.stats().frames < 4:
@@ -124,7 +129,7 @@ def test_frames_that_are_pushed_are_seen_and_each_is_answered(url: str, take: Ho
             assert answer["seq"] == number and answer["lag_s"] >= 0
             assert answer["accepted"] == (answer["reason"] == "")
         source = take.sources()[0]
-        assert (source.kind, source.state, source.camera) == ("push", "live", "")
+        assert (source.kind, source.state, source.camera) == ("push", "live", "webcam")
         assert source.seen == number == source.kept + source.dropped
         assert take.take.now_s <= time.monotonic() - begun_s + 1.0
     until(lambda: take.sources() == [])
@@ -145,6 +150,20 @@ def test_a_frame_lies_where_it_was_taken_however_late_it_comes(
     assert heard(pushing)["accepted"]
     assert take.take.read_latest(max_age_ms=1e6).pts_s - shown == pytest.approx(0.25, abs=0.1)
     assert take.sources()[0].lag_s >= 0.4
+
+
+def test_an_age_that_all_frames_of_a_camera_have_is_not_lost(
+    take: Hosted, pushing: ClientConnection
+) -> None:
+    """By their times alone they look as if each had been on its way for so long."""
+    for number in (1, 2):
+        sent_s = time.monotonic()
+        pushing.send(message(jpeg(seed=number), sent_s - 0.8, number, age_ms=800))
+        assert heard(pushing)["accepted"]
+        until(lambda: time.monotonic() > sent_s + 0.5)
+    taken_s = take.take.read_latest(max_age_ms=1e6).pts_s
+    assert take.take.now_s - taken_s >= 0.8 + 0.5 - 0.01
+    assert take.sources()[0].lag_s >= 0.8
 
 
 def test_of_frames_that_come_too_fast_the_newest_wins_and_all_are_answered(
@@ -175,7 +194,7 @@ MALFORMED = [
     b"",
     b"short",
     message(jpeg(), float("nan")),
-    message(jpeg(), 1.0, flags=3),
+    message(jpeg(), 1.0, age_ms=(1 << 32) - 1),
     message(b"no picture at all", 1.0),
     message(jpeg()[:200], 1.0),
     "text",
@@ -225,7 +244,7 @@ def test_each_visitor_has_a_name_and_leaves_it_when_he_goes(url: str, take: Host
         for _ in range(3):
             camera = held.enter_context(open_socket(f"{url}/{take.id}/frames?camera=webcam"))
             names.append(heard(camera)["camera"])
-        assert names == ["", "webcam", "webcam 2"]
+        assert names == ["webcam", "webcam 2", "webcam 3"]
     until(lambda: take.sources() == [], FREE_S)
 
 
@@ -356,6 +375,40 @@ def test_what_a_camera_shows_reaches_viewers_as_it_came(
         assert seen(viewer)[2] == 1
 
 
+def test_a_preview_is_placed_by_the_state_that_its_viewer_was_sent_last() -> None:
+    class Peer:
+        def __init__(self) -> None:
+            self.sent: list[str | tuple[int, int]] = []
+
+        async def send_text(self, text: str) -> None:
+            self.sent.append(text)
+
+        async def send_bytes(self, data: bytes) -> None:
+            self.sent.append(HEADER.unpack_from(data)[1:])
+
+    async def work() -> list[Any]:
+        peer, viewer = Peer(), viewing._Viewer(None, lambda: None)
+        sending = asyncio.create_task(viewer.send(peer))  # type: ignore[arg-type]
+        picture = Preview(5, 0.0, b"x")
+
+        async def offer(told: viewing._Told | None) -> None:
+            viewer.offer_picture("door", picture)
+            if told is not None:
+                viewer.offer_told(told)
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        await offer(None)  # he knows no source yet
+        await offer(viewing._Told("one", ("door",)))
+        await offer(viewing._Told("two", ("yard", "door", "", "door")))
+        await offer(None)
+        await offer(viewing._Told("three", ("yard",)))
+        sending.cancel()
+        return peer.sent
+
+    assert asyncio.run(work()) == ["one", (5, 0), "two", (5, 3), (5, 3), "three"]
+
+
 def test_a_viewer_may_begin_with_a_camera_and_want_no_previews(
     url: str, take: Hosted, pushing: ClientConnection
 ) -> None:
@@ -419,18 +472,21 @@ def test_a_viewer_who_does_not_read_misses_previews_and_is_let_go(
 ) -> None:
     """He holds nobody up, and what waits for him is bounded."""
     monkeypatch.setattr(running, "PING_S", 1.0)
-    with sockets(shared) as url, take.claim() as name:
+    with sockets(shared) as url, take.claim() as camera:
         mute = raw_socket(f"{url}/{take.id}/view", receive_bytes=4096)
         with open_socket(f"{url}/{take.id}/view") as viewer:
             heard(viewer)
             numbers = []
             for seed in range(6):
-                take.push(jpeg(640, 480, seed, quality=95), camera=name)
+                take.push(jpeg(640, 480, seed, quality=95), camera=camera)
                 numbers.append(seen(viewer)[1])
             assert len(set(numbers)) == 6
+            until(lambda: take.missed > 0 or take.viewers == 1, FREE_S)
+            assert take.missed > 0, "it is counted while he looks"
             until(lambda: take.viewers == 1, FREE_S)
-            assert take.missed > 0
-            take.push(jpeg(seed=7), camera=name)
+            while heard(viewer)["missed"] != take.missed:
+                pass
+            take.push(jpeg(seed=7), camera=camera)
             while len(seen(viewer)[3]) > 100_000:
                 pass
         mute.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 
 from longtake.server.config import ServeConfig
+from longtake.server.private_folder import PREFIX
 from longtake.server.takes import hosted as hosted_module
 from longtake.server.takes.hosted import Hosted
-from longtake.server.takes.refusals import Ending
-from longtake.server.takes.uploads import Checked, TooLarge, Uploads, check
+from longtake.server.takes.refusals import Ending, TooMany
+from longtake.server.takes.uploads import MOST_AT_ONCE, Checked, TooLarge, Uploads, check
 from longtake.streaming.errors import NotAVideo
 from tests.clips import write_clip
 from tests.rigs.hosting import LONG_S, hall, jpeg
@@ -52,6 +55,21 @@ def test_an_upload_lies_where_nobody_else_may_look(uploads: Uploads, tmp_path: P
     assert other.path != path
 
 
+def test_so_many_are_sent_at_the_same_time(uploads: Uploads) -> None:
+    under_way = [uploads.begin() for _ in range(MOST_AT_ONCE)]
+    with pytest.raises(TooMany, match=f"{MOST_AT_ONCE} videos"):
+        uploads.begin()
+    under_way[0].finish()
+    under_way[1].discard()
+    under_way[1].discard()
+    two = [uploads.begin(), uploads.begin()]
+    with pytest.raises(TooMany):
+        uploads.begin()
+    for each in (*under_way, *two):
+        each.discard()
+    uploads.begin().discard()
+
+
 def test_no_more_is_written_than_may_be(uploads: Uploads) -> None:
     upload = uploads.begin()
     upload.write(b"x" * 999)
@@ -74,6 +92,32 @@ def test_the_folder_goes_with_the_server_and_nothing_comes_behind(tmp_path: Path
     with pytest.raises(Ending):
         uploads.begin()
     uploads.close()
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, time; from longtake.server.private_folder import PrivateFolder; "
+        "made = PrivateFolder('uploads', pathlib.Path(sys.argv[1])); "
+        "(made.path / 'video').write_bytes(b'x'); print(made.path, flush=True); time.sleep(600)"
+    )
+    started = [sys.executable, "-c", code, str(tmp_path)]
+    with (
+        Uploads(CONFIG, tmp_path) as first,
+        subprocess.Popen(started, stdout=subprocess.PIPE, text=True) as other,
+    ):
+        try:
+            mine = first.begin().finish()
+            assert other.stdout is not None
+            its = Path(other.stdout.readline().strip())
+            strange = tmp_path / f"{PREFIX}link"
+            strange.symlink_to(tmp_path)
+            with Uploads(CONFIG, tmp_path):
+                assert (its / "video").exists() and mine.exists(), "both live"
+        finally:
+            other.kill()
+            other.wait(LONG_S)
+        with Uploads(CONFIG, tmp_path):
+            assert not its.exists() and mine.exists() and strange.is_symlink()
 
 
 # ------------------------------------------------------------------ what is in them

@@ -3,9 +3,11 @@
 The n-th frame of a clip is gray, ``LEVEL * (n + 1)`` bright, so that a picture tells its number.
 """
 
+import gc
 import os
 import stat
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -30,6 +32,7 @@ from longtake.streaming.folders import natural_order
 from longtake.streaming.frame import Frame
 from longtake.streaming.report import SourceReport
 from longtake.streaming.sources import open_source
+from tests.clips import write_clip
 
 LEVEL = 6
 
@@ -673,3 +676,26 @@ def test_numbers_inside_names_compare_as_numbers() -> None:
         "a09b",
         "a10",
     ]
+
+
+# ------------------------------------------------------------------ what is over
+
+
+def decoders() -> int:
+    """Threads of this process beside Python's own."""
+    return len(os.listdir("/proc/self/task")) - threading.active_count()
+
+
+def test_a_file_that_was_read_keeps_no_threads_though_somebody_holds_it(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", seconds=2, fps=10)
+    gc.collect()
+    before, reading = decoders(), 0
+    gc.disable()
+    try:
+        with open_source(path, fps=1.0) as source:
+            for _ in source.frames():
+                reading = max(reading, decoders() - before)
+        assert source.report.complete and reading > 0
+        assert decoders() <= before
+    finally:
+        gc.enable()

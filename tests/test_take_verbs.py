@@ -19,7 +19,7 @@ from longtake.memory.store import Store
 from longtake.moments import BY_CAPTION, BY_KEYS
 from longtake.settings import MODES, TakeConfig
 from tests import streams
-from tests.pushed import CONFIG, SHORT, indexed, numbers, push
+from tests.pushed import CONFIG, SHORT, indexed, numbers, push, window
 
 AGEING = MemoryConfig(ladder="picture@6s", commit_s=0.0, segment_bytes=20_000, index="exact")
 
@@ -163,8 +163,12 @@ def test_what_is_only_a_picture_is_shown_and_found_and_not_recalled(
 def test_kept_spans_are_told_and_stay(engine: Engine, tmp_path: Path) -> None:
     with engine.open(tmp_path / "take", replace(CONFIG, memory=AGEING)) as take:
         push(take, 0)
-        take.keep(2.0, 3.0)  # still to come
+        assert take.keep(2.0, 3.0) == 0  # still to come
         push(take, *range(1, 16))
+        assert take.keep(2.0, 3.0) == 2
+        assert {14, 15} <= set(window(take))
+        assert take.keep(14.0, 15.0) == 2, "those in the window count too"
+        take.release(14.0, 15.0)
         take._store.tidy()
         assert [(span.start_s, span.end_s) for span in take.stats().kept] == [(2.0, 3.0)]
         take.ask("what?")

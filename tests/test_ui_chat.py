@@ -190,6 +190,27 @@ def test_chats_and_their_turns_are_bounded() -> None:
     assert [turn.question for turn in chat.turns] == [str(n) for n in range(1, MOST_TURNS + 1)]
 
 
+def test_what_is_forgotten_leaves_no_turn_and_ends_an_answer_on_its_way(
+    column: ChatColumn, backend: MadeUpBackend
+) -> None:
+    run(drawn(column._ask(ANNA, "what was it?")))
+    run(drawn(column._ask(Visit("kitchen", ANNA.visitor), "what else?")))
+
+    async def forget_while_it_is_spoken() -> list[list[str]]:
+        backend.waits = True
+        shown = []
+        async for messages, _ in column._ask(BERT, "where?"):
+            shown.append([html_of(m["content"]) for m in messages])
+            if len(shown) == 2:
+                for forget in backend.forgetting:
+                    await asyncio.to_thread(forget, "live")
+        return shown
+
+    assert run(forget_while_it_is_spoken())[-1] == []
+    assert run(column.restored(ANNA)) == run(column.restored(BERT)) == []
+    assert len(run(column.restored(Visit("kitchen", ANNA.visitor)))) == 2
+
+
 # ------------------------------------------------------------------ the forms
 
 

@@ -48,6 +48,7 @@ class ChatColumn:
             placeholder="Ask about now, or about anything that was seen.",
             height="100%",
             scale=1,
+            visible=False,  # until it is told what was said
         )
         self.question = gr.Textbox(
             elem_id="lt-question",

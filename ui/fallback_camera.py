@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from longtake.ui.folded import folded
 from longtake.ui.needs import Backend, Refused, Seat
 from longtake.ui.toasts import problem
 from longtake.ui.visit import Visit
@@ -29,7 +30,10 @@ class FallbackCamera:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._seats: dict[tuple[str, str], _Taken] = {}
-        with gr.Accordion("Camera does not start?", open=False):
+        with (
+            gr.Accordion("Camera does not start?", open=False) as self._fold,
+            folded() as self._within,
+        ):
             self.image = gr.Image(
                 sources=["webcam"],
                 streaming=True,
@@ -41,6 +45,7 @@ class FallbackCamera:
             )
 
     def wire(self, wiring: Wiring) -> None:
+        self._within.show(self._fold.expand)
         wiring.listen(
             self.image.stream,
             self._see,

@@ -10,16 +10,16 @@ from longtake.ui.visit import SCRIPT
 STATIC = "/static"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 FIXED_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-SCRIPTS = ("main.js", "upload.js")  # modules
-STYLES = ("page.css", "longtake.css")
+SCRIPT_FILE = "begin.js"  # a module, which loads the others
+STYLES = ("page.css", "live.css", "timeline.css", "parts.css", "longtake.css")
 
 
 def head() -> str:
     """HTML."""
-    modules = "".join(f'<script type="module" src="{STATIC}/{name}"></script>' for name in SCRIPTS)
+    module = f'<script type="module" src="{STATIC}/{SCRIPT_FILE}"></script>'
     styles = "".join(f'<link rel="stylesheet" href="{STATIC}/{name}">' for name in STYLES)
     return (
-        f'<script>{SCRIPT}</script>{styles}{modules}<meta name="color-scheme" content="light dark">'
+        f'<script>{SCRIPT}</script>{styles}{module}<meta name="color-scheme" content="light dark">'
     )
 
 

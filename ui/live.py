@@ -16,6 +16,7 @@ import gradio as gr
 from longtake.ui.alert_form import AlertTab
 from longtake.ui.chat import ChatColumn
 from longtake.ui.fallback_camera import FallbackCamera
+from longtake.ui.folded import folded
 from longtake.ui.needs import Backend, Refused, TakeLink
 from longtake.ui.search import SearchTab
 from longtake.ui.settings_form import SettingsTab
@@ -43,32 +44,42 @@ def build(backend: Backend) -> gr.Blocks:
             with gr.Column(scale=0, elem_id="lt-side", min_width=240):
                 takes = gr.HTML(_brand())
                 gr.HTML('<div id="lt-sources"></div>')
-                with gr.Accordion("Add a camera or video", open=False):
-                    sources = SourceForm(backend)
-                    gr.HTML('<div id="lt-upload"></div>')
-                camera = FallbackCamera(backend)
+                with folded() as more:
+                    with (
+                        gr.Accordion("Add a camera or video", open=False) as adding,
+                        folded() as form,
+                    ):
+                        sources = SourceForm(backend)
+                        gr.HTML('<div id="lt-upload"></div>')
+                    camera = FallbackCamera(backend)
             with gr.Column(scale=7, elem_id="lt-main", min_width=300):
                 gr.HTML('<div id="lt-live"></div><div id="lt-timeline"></div>')
-                with gr.Tabs(elem_id="lt-tabs"):
+                with folded() as below, gr.Tabs(elem_id="lt-tabs"):
                     with gr.Tab("Search"):
                         search = SearchTab(backend)
-                    with gr.Tab("Alerts"):
+                    with gr.Tab("Alerts") as watching, folded() as alert_form:
                         alerts = AlertTab(backend)
                     with gr.Tab("Memory"):
                         gr.HTML('<div id="lt-meters"></div>')
-                    with gr.Tab("Settings"):
+                    with gr.Tab("Settings") as setting, folded() as settings_form:
                         settings = SettingsTab(backend)
             with gr.Column(scale=4, elem_id="lt-talk", min_width=300):
                 chat = ChatColumn(backend)
 
         for part in (sources, camera, search, alerts, settings, chat):
             part.wire(wiring)
+        form.show(adding.expand)
+        alert_form.show(watching.select)
+        settings_form.show(setting.select)
 
         async def begin(visit: Visit) -> tuple[Any, ...]:
             links = _brand(backend.takes(), _seen(backend, visit))
-            return visit.said(), links, await chat.restored(visit)
+            said = gr.update(value=await chat.restored(visit), visible=True)
+            return visit.said(), links, said
 
-        wiring.listen(page.load, begin, (), [place, takes, chat.chat])
+        begun = wiring.listen(page.load, begin, (), [place, takes, chat.chat])
+        more.show(begun.then)
+        below.show(begun.then)
     return page
 
 

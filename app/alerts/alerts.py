@@ -20,6 +20,10 @@ MOST_ALERTS = 32  # of a take; each costs a judgement every `every_s`
 CLOSE_S = 5.0
 
 
+class TooManyAlerts(ValueError):
+    """As many judge as may."""
+
+
 class Alerts:
     """Of one take.  `begin` and `forget` are called on the engine's worker, `close` on any thread
     but that one, the rest anywhere.
@@ -47,8 +51,8 @@ class Alerts:
             on_event: is called with each event, then the actions, on a thread of the alert's own.
 
         Raises:
-            ValueError: if there are too many, the name is taken, or the model cannot be asked
-                this.
+            TooManyAlerts: if there are.
+            ValueError: if the name is taken, or the model cannot be asked this.
             RuntimeError: if the take is closed.
         """
         with self._lock:
@@ -57,7 +61,7 @@ class Alerts:
             self._alerts = [alert for alert in self._alerts if not alert.is_settled]
             self._leave_out_judges()
             if len(self._alerts) >= MOST_ALERTS:
-                raise ValueError(
+                raise TooManyAlerts(
                     f"{MOST_ALERTS} alerts are on already, or still being told: cancel one first"
                 )
             receivers = (*(() if on_event is None else (on_event,)), *actions)

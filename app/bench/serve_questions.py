@@ -58,8 +58,8 @@ def rows(model: Model, repeats: int, say: Say) -> tuple[list[Row], str]:
         say(f"questions: {failure}")
     return _rows(found, repeats, before, after), (
         f"{AT_ONCE} at the same time ({APART_S * 1e3:g} ms apart) on a take that has seen "
-        f'{FILM_S:g} s, POST /v1/takes/live/ask "{QUESTION}", {repeats} times; {ALONE} one after the other before '
-        "each; memory before and after all of them, a first round before"
+        f'{FILM_S:g} s, POST /v1/takes/live/ask "{QUESTION}", {repeats} times; {ALONE} one '
+        "after the other before each; memory before and after all of them, a first round before"
     )
 
 

@@ -52,21 +52,58 @@ class Request:
 
     @cached_property
     def watched(self) -> Sources | None:
-        """What the first take watches."""
+        """What the first take watches.
+
+        Raises:
+            ValueError: if that makes no sense.
+            SourceError: if something of it is not there.
+        """
         if not self.sources:
+            if self.names:
+                raise ValueError(f"--camera {self.names[0]}: there is no SOURCE to be called so")
             return None
-        return Sources(addresses=self.sources, capture=self.settings.take.capture, names=self.names)
+        watched = Sources(
+            addresses=self.sources, capture=self.settings.take.capture, names=self.names
+        )
+        if len(watched.recordings()) > 1:
+            raise ValueError(
+                f"{watched.recordings()[1]}: one file at a time; watch several into a memory with "
+                "longtake watch --memory DIR, then serve that"
+            )
+        return watched
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ValueError, SourceError: as `watched`, or if what visitors may name makes no sense.
+            ModelError: if a model that visitors may choose is a folder that is none.
+            NotADirectoryError: if takes are to be kept in a file.
+        """
+        from longtake.models.loader import find_family, find_folder
+        from longtake.server.takes.visitors import network_rules
+        from longtake.streaming.passage_rules import Rules
+
+        _ = self.watched
+        try:
+            Rules(network_rules(self.settings.serve.allow_sources))
+        except ValueError as error:
+            raise ValueError(f"--allow-source: {error}") from error
+        if self.takes is not None and self.takes.exists() and not self.takes.is_dir():
+            raise NotADirectoryError(f"--takes {self.takes}: is no folder; name one, or a new one")
+        for name in self.also_models:
+            is_hub_id = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+            if not is_hub_id or Path(name).exists():
+                find_family(find_folder(name), name)
 
 
 def run(request: Request, *, as_json: bool = False, opens_browser: bool = False) -> int:
     """Serve until it is told to end.  Errors are raised; `longtake.cli` says them in one line."""
     from longtake.server.door.access import Access
     from longtake.server.running import listen
-    from longtake.server.takes.visitors import network_rules
-    from longtake.streaming.passage_rules import Rules
 
     config = request.settings.serve
-    _ = request.watched, Rules(network_rules(config.allow_sources))  # refuse what cannot work
+    request.check()
     access = Access.read(request.token_file, request.users_file)
     access.check_bind(config.host)
     certificate = _certificate(request)

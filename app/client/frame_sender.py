@@ -44,6 +44,7 @@ MOST_UNANSWERED = 2
 LISTEN_S = 0.02  # for a new frame, between two looks for answers
 IDLE_S = 0.2  # likewise, where none is on the way
 FULL_S = 0.2  # for an answer, between two looks whether it is to end
+MOST_AGE_MS = 3_600_000  # that a header tells
 QUALITY = 90  # of JPEGs that are made here
 _HEADER = struct.Struct("<dII")
 # Time as it is sent begins so long before now, so that the age of no frame makes it negative.
@@ -235,7 +236,11 @@ class FrameSender:
                 self._changed.notify_all()
             return
         self._sequence += 1
-        line.send(_HEADER.pack(waiting.taken_s, self._sequence % (1 << 32), 0) + jpeg)
+        age_ms = round((time.monotonic() - _EPOCH_S - waiting.taken_s) * 1000)
+        header = _HEADER.pack(
+            waiting.taken_s, self._sequence % (1 << 32), min(max(age_ms, 0), MOST_AGE_MS)
+        )
+        line.send(header + jpeg)
 
     def _hear(self, line: ClientConnection) -> None:
         """Answers that have come, or that the connection has ended; waits for an answer where no

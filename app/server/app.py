@@ -5,8 +5,9 @@ What each route does stands in its own file, and who may come in is known to `gu
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -18,18 +19,20 @@ from fastapi.telemetry import TelemetryConfig
 from longtake.server.config import ServeConfig
 from longtake.server.door.access import Access
 from longtake.server.door.guard import Guard
+from longtake.server.in_order import InOrder
 from longtake.server.routes import alerts, ask, completions, events, health, memory, sources, takes
-from longtake.server.routes.blocking import Blocking
 from longtake.server.routes.errors import add_handlers
 from longtake.server.routes.face import Face
 from longtake.server.routes.metrics import Spent
+from longtake.server.routes.pools import Pools
 from longtake.server.routes.static_files import add_static_files
 from longtake.server.routes.unknown import add_unknown
 from longtake.server.sockets import pushing, viewing
+from longtake.server.takes.closing import SERVER_ENDING, Closing
 from longtake.server.takes.hall import Hall
 
 TITLE = "longtake"
-QUICK_THREADS = 4
+ENDING_S = 0.5  # for short work, once the server is told to end
 OPENAPI = "/openapi.json"
 OPEN_PATHS = ("/healthz", "/readyz")
 _ABOUT = """Takes watch video streams without end, and are asked about any moment of them.
@@ -69,7 +72,7 @@ class Page(Protocol):
 
 def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | None = None) -> Guard:
     """An ASGI application.  Closing the hall is up to whoever opened it."""
-    face = Face(hall, config, Blocking(), Blocking(QUICK_THREADS), Spent())
+    face = Face(hall, config, Pools(), Spent())
     hall.each(face.spent.listen)
     app = FastAPI(
         title=TITLE,
@@ -102,17 +105,31 @@ def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | Non
     add_static_files(app)
     if page is not None:
         app = page.mount(app)
-    return Guard(app, access, config)
+    return Guard(InOrder(app), access, config)
 
 
 def _lifespan(face: Face) -> Any:
+    """What waits for threads, or sends a whole memory, is let go soon after the server said that it
+    is about to end, and so are threads that are at work."""
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            face.ending.set()
+            loop.call_later(ENDING_S, face.pools.close)
+
+        def told(closing: Closing) -> None:
+            if closing is SERVER_ENDING:
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(end)
+
+        face.hall.each(lambda hosted: hosted.on_close.add(told))
         try:
             yield
         finally:
-            face.blocking.close()
-            face.quick.close()
+            face.pools.close()
 
     return lifespan
 

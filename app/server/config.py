@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from longtake.streaming.errors import redact
 
 MOST_PORT = 65535
+_NAME = re.compile(r"\[?[0-9a-fA-F:.]+\]?|[A-Za-z0-9._-]+")
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 
 
@@ -33,7 +34,8 @@ class ServeConfig:
     max_sources: int = 16  # of one take
     max_sockets: int = 64  # viewers and pushing cameras, of all takes together
     max_message_bytes: int = 4 << 20  # one frame over a WebSocket
-    max_body_bytes: int = 32 << 20  # of a request, uploads of videos aside
+    max_json_bytes: int = 1 << 20  # of a request that holds neither a picture nor a video
+    max_body_bytes: int = 32 << 20  # of a form with a picture
     max_upload_bytes: int = 4 << 30  # of a video
     max_upload_s: float = 24 * 3600.0  # how long an uploaded video may last
     max_picture_pixels: int = 50_000_000
@@ -46,6 +48,12 @@ class ServeConfig:
             raise ValueError("host: is empty; 127.0.0.1 is this machine alone, 0.0.0.0 all of it")
         if not 0 <= self.port <= MOST_PORT:
             raise ValueError(f"port={self.port}: must be 0 (any that is free) to {MOST_PORT}")
+        for name in self.allow_hosts:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"allow_hosts: {name!r} is no name of a host; write it without scheme and "
+                    "port, as in house.local"
+                )
         for origin in self.allow_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
@@ -58,6 +66,7 @@ class ServeConfig:
             "max_sources",
             "max_sockets",
             "max_message_bytes",
+            "max_json_bytes",
             "max_body_bytes",
             "max_upload_bytes",
             "max_upload_s",

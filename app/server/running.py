@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 
 from longtake.server.config import ServeConfig
+from longtake.server.connections import Connection
 from longtake.server.sockets.protocol import SocketProtocol
 
 MOST_TRIED = 20  # ports, where the first one is in use
@@ -129,6 +130,7 @@ class Serving(uvicorn.Server):
                 access_log=False,  # its lines hold queries
                 server_header=False,
                 proxy_headers=False,  # whoever calls would say where from
+                http=Connection,
                 ws=SocketProtocol,
                 ws_max_size=config.max_message_bytes + HEADER_BYTES,
                 ws_ping_interval=PING_S,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking")
@@ -25,6 +25,8 @@ PHONE = {"width": 390, "height": 844}
 WAIT_MS = 20_000.0
 OWN = ("data:", "blob:")  # of the page itself: asked of nobody
 ARTEFACTS = os.environ.get("LONGTAKE_ARTEFACTS")  # a folder for pictures of windows
+
+expect.set_options(timeout=WAIT_MS)  # a limit for what comes at once on an idle machine
 
 
 @functools.cache

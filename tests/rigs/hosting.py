@@ -76,9 +76,9 @@ def decode(data: bytes) -> Any:
     return image[..., ::-1]
 
 
-def message(picture: bytes, taken_s: float, number: int = 1, flags: int = 0) -> bytes:
-    """As a browser sends a frame."""
-    return struct.pack("<dII", taken_s, number, flags) + picture
+def message(picture: bytes, taken_s: float, number: int = 1, age_ms: int = 0) -> bytes:
+    """As a browser sends a frame; 0: it does not say how old it is."""
+    return struct.pack("<dII", taken_s, number, age_ms) + picture
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tests.rigs.hosting import decode
 from tests.rigs.watching import until
 
 SOON_S = WAIT_MS / 1000
+LEAVING = "signal is aborted without reason"  # said by Gradio's own script when a page is left
 COUNT_COLOUR = """(canvas, name) => {
   const probe = document.createElement('canvas').getContext('2d');
   probe.fillStyle = getComputedStyle(canvas).getPropertyValue(name).trim();

@@ -80,7 +80,7 @@ export class Alerts {
   }
 
   #tell(event) {
-    const words = `${event.name || 'Alert'} at ${spanText(event.start_s, event.end_s)}`;
+    const words = `${event.text || event.name || 'Alert'} at ${spanText(event.start_s, event.end_s)}`;
     const href = `#moment=@${event.start_s}-${event.end_s}`;
     toast(`▲ ${words}`, { kind: 'alert', link: { href, words: 'Show' } });
     notify(words, `${this.take.id}-${event.number}`);

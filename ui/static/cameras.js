@@ -9,7 +9,7 @@ const OVER = ['ended', 'failed'];
 /** What is shown as a source's name. */
 export function nameOf(source) {
   if (source.camera) return source.camera;
-  if (source.kind === 'push') return 'webcam';
+  if (source.kind === 'push') return 'webcam'; // the first; others have names
   const path = source.address.split(/[?#]/)[0].replace(/\/+$/, '');
   return path.split('/').pop() || source.address || 'camera';
 }

@@ -131,7 +131,7 @@ export class LiveView {
         type: 'button', class: 'lt-button', on: { click: () => this.cameras.choose(source) },
       }, el('i', { class: 'lt-dot' }), el('span')),
       (item, source) => {
-        say(item.lastElementChild, nameOf(source));
+        say(item.lastElementChild, nameOf(source) + (this.cameras.isMine(source) ? ' (yours)' : ''));
         set(item.firstElementChild, 'data-tone', STATES[source.state]?.[1] ?? 'wait');
         set(item, 'aria-pressed', source.id === shown?.id ? 'true' : 'false');
       });

@@ -9,13 +9,14 @@ const NAMES = {
   '#lt-question .stop-button': 'Stop the answer',
 };
 
-/** Give them, again whenever Gradio draws anew. */
+function give() {
+  for (const [place, name] of Object.entries(NAMES)) {
+    for (const button of document.querySelectorAll(place)) set(button, 'aria-label', name);
+  }
+}
+
+/** Give them now, and again whenever Gradio draws anew. */
 export function nameButtons() {
-  const give = () => {
-    for (const [place, name] of Object.entries(NAMES)) {
-      for (const button of document.querySelectorAll(place)) set(button, 'aria-label', name);
-    }
-  };
   give();
   new MutationObserver(give).observe(document.documentElement, { childList: true, subtree: true });
 }

@@ -76,7 +76,8 @@ export class SourceList {
     const pace = source.state === 'live' ? ` · ${source.fps.toFixed(0)} fps · `
       + durationText(source.lag_s) : '';
     const seen = isOver(source) ? ` · ${counted(source.seen, 'frame')}` : '';
-    say(name.lastElementChild, source.error || words.toLowerCase() + pace + seen);
+    const wrong = source.error ? ` · ${source.error}` : '';
+    say(name.lastElementChild, words.toLowerCase() + (wrong || pace + seen));
   }
 
   #look(id) {

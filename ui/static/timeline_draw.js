@@ -149,8 +149,9 @@ class Drawing {
   event({ kind, start_s: startS, end_s: endS }) {
     const { pen, scale, colours } = this;
     const [top, height] = ROWS.events;
-    const x = scale.x((startS + endS) / 2);
-    if (x < -9 || x > scale.width + 9) return;
+    const at = scale.x((startS + endS) / 2);
+    if (at < -9 || at > scale.width + 9) return;
+    const x = Math.min(scale.width - 7, Math.max(7, at)); // what is now is drawn whole
     const middle = top + height / 2;
     pen.beginPath();
     if (kind === 'alert') {

@@ -9,7 +9,7 @@ import { call, Problem } from './api.js';
 import { readHeader } from './frame_message.js';
 
 const FIRST_WAIT_MS = 500;
-const MOST_WAIT_MS = 15000;
+const MOST_WAIT_MS = 8000;
 const FULL_WAIT_MS = 10000;
 const SILENT_MS = 8000; // the state comes every second: without it the link is dead
 const [NOT_LET_IN, WRONG_ORIGIN, NO_TAKE, TRY_LATER] = [4401, 4403, 4404, 1013];

@@ -11,9 +11,11 @@ import { el } from './dom.js';
 const WIDTH = 640;
 const QUALITY = 0.8;
 const MOST_FPS = 15;
+const EARLY_MS = 20; // by which a picture may come before its turn; the rate stays
+const PEN = { alpha: false, willReadFrequently: true }; // every picture is read back
 const MOST_UNANSWERED = 2;
 const LOST_MS = 4000; // without an answer the two under way are given up
-const WANTED_NAME = 'webcam';
+const WANTED_NAME = ''; // the first camera of a take needs none; others are told theirs
 const FINAL = [1000, 4400, 4401, 4403, 4404, 1009]; // codes after which coming back is no use
 const FIRST_WAIT_MS = 500;
 const MOST_WAIT_MS = 8000;
@@ -58,6 +60,7 @@ export class Webcam extends EventTarget {
   #isEncoding = false;
   #mostBytes = Infinity;
   #takenMs = 0;
+  #dueMs = 0;
 
   /** @param {import('./api.js').Take} take */
   constructor(take) {
@@ -98,7 +101,7 @@ export class Webcam extends EventTarget {
     this.#hidden();
     this.#connect();
     this.#watch();
-    this.#timer = setInterval(() => this.#tick(), 1000 / MOST_FPS);
+    this.#timer = setInterval(() => this.#untold && this.#tick(), 1000 / MOST_FPS);
   }
 
   /** The camera is free again, and its light goes off. */
@@ -149,9 +152,15 @@ export class Webcam extends EventTarget {
     }
     this.#unanswered.delete(said.seq);
     this.lagS = said.lag_s;
+    if (this.#isFresh) this.#tick(); // it waited for this answer
   }
 
-  /** Note when the camera's next picture is there, and when it was taken. */
+  /** Whether no browser says when the next picture is there. */
+  get #untold() {
+    return document.hidden || !this.video.requestVideoFrameCallback;
+  }
+
+  /** Send the camera's next picture when it is there, and note when it was taken. */
   #watch() {
     const video = this.video;
     if (!video.requestVideoFrameCallback) return;
@@ -160,6 +169,7 @@ export class Webcam extends EventTarget {
       if (stream !== this.#stream) return;
       this.#isFresh = true;
       this.#takenMs = captureTime ?? nowMs;
+      this.#tick();
       video.requestVideoFrameCallback(seen);
     };
     video.requestVideoFrameCallback(seen);
@@ -173,8 +183,10 @@ export class Webcam extends EventTarget {
     }
     const canSend = this.camera !== null && socket?.readyState === WebSocket.OPEN
       && socket.bufferedAmount === 0 && this.#unanswered.size < MOST_UNANSWERED;
-    const isNew = this.#isFresh || document.hidden || !this.video.requestVideoFrameCallback;
-    if (canSend && isNew && !this.#isEncoding && this.video.videoWidth) this.#send(socket);
+    const isDue = this.#untold || (this.#isFresh && nowMs >= this.#dueMs - EARLY_MS);
+    if (!canSend || !isDue || this.#isEncoding || !this.video.videoWidth) return;
+    this.#dueMs = Math.max(this.#dueMs + 1000 / MOST_FPS, nowMs);
+    this.#send(socket);
   }
 
   #send(socket) {
@@ -184,7 +196,7 @@ export class Webcam extends EventTarget {
     const canvas = this.#canvas;
     canvas.width = Math.min(WIDTH, video.videoWidth);
     canvas.height = Math.round((canvas.width * video.videoHeight) / video.videoWidth);
-    canvas.getContext('2d', { alpha: false }).drawImage(video, 0, 0, canvas.width, canvas.height);
+    canvas.getContext('2d', PEN).drawImage(video, 0, 0, canvas.width, canvas.height);
     this.#isFresh = false;
     this.#isEncoding = true;
     canvas.toBlob((jpeg) => {

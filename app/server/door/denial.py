@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from longtake.server.error_kinds import kind_of
+
 CLOSE_CODES = {401: 4401, 403: 4403, 429: 1013}  # of a WebSocket, by the HTTP status
 
 
@@ -34,7 +36,7 @@ class Denial:
         await self.response()(scope, receive, send)
 
     def response(self) -> JSONResponse:
-        kind = "rate_limit_error" if self.status == 429 else "invalid_request_error"
+        kind = kind_of(self.status)
         error = {"message": self.message, "type": kind, "param": None, "code": self.code}
         headers = {"Cache-Control": "no-store", **self.headers}
         return JSONResponse({"error": error}, self.status, headers)

@@ -35,6 +35,7 @@ from longtake.server.door.until_logout import UntilLogout
 VISITOR = "longtake.visitor"  # the key of the `Visitor` in a scope
 _OPEN = ("/healthz", "/readyz")
 _UPLOAD = re.compile(r"/v1/takes/[^/]+/sources/file")
+_PICTURE = re.compile(r"/v1/takes/[^/]+/frames")
 _DOOR = (LOGIN, LOGOUT)
 
 _log = logging.getLogger(__name__)
@@ -67,8 +68,10 @@ class Guard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._access, self._config = app, access, config
-        self._logins, self._throttle = Logins(clock), Throttle(clock)
-        self._desk = LoginDesk(access, self._logins, self._throttle)
+        self._logins = Logins(clock)
+        # Two: a program with an old token must not keep people out who log in from where it runs.
+        self._tokens, logging_in = Throttle(clock), Throttle(clock)
+        self._desk = LoginDesk(access, self._logins, logging_in)
         self._names = (config.host, *config.allow_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,9 +120,7 @@ class Guard:
     # ------------------------------------------------------------------ how much it sends
 
     async def _bounded(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        config = self._config
-        is_upload = _UPLOAD.fullmatch(scope["path"]) is not None
-        most_bytes = config.max_upload_bytes if is_upload else config.max_body_bytes
+        most_bytes = _most_bytes(scope["path"], self._config)
         told = headers.get("content-length", "0")
         if told.isdecimal() and int(told) > most_bytes:
             await denial.too_large(most_bytes).say(scope, receive, send)
@@ -180,12 +181,19 @@ class Guard:
         return denial.foreign_page() if is_socket and "origin" not in headers else login
 
     def _failed(self, address: str) -> Denial:
-        wait_s = self._throttle.wait_s(address)
+        wait_s = self._tokens.wait_s(address)
         if wait_s:
             return denial.too_often(wait_s)
-        self._throttle.begin(address)
+        self._tokens.begin(address)
         _log.warning("a wrong token from %s", address)
         return denial.not_let_in(is_wrong=True)
+
+
+def _most_bytes(path: str, config: ServeConfig) -> int:
+    """Of the body of a request.  JSON is read whole, and in the event loop."""
+    if _UPLOAD.fullmatch(path):
+        return config.max_upload_bytes
+    return config.max_body_bytes if _PICTURE.fullmatch(path) else config.max_json_bytes
 
 
 def _shown(login: Login | None) -> Visitor:

@@ -18,8 +18,10 @@ from longtake.server.door.login_page import login_page
 from longtake.server.door.logins import Login, Logins
 from longtake.server.door.throttle import Throttle
 
-LOGIN, LOGOUT, COOKIE = "/login", "/logout", "longtake"
+LOGIN, LOGOUT = "/login", "/logout"
+_COOKIE = "longtake"
 _MOST_FORM_BYTES = 16 << 10
+_PORT = re.compile(r":([0-9]{1,5})\Z")
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 _log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class LoginDesk:
         origin = request.headers.get("origin", "")
         is_tls = request.scope["scheme"] == "https" or origin.startswith("https:")
         response.set_cookie(
-            COOKIE,
+            cookie_name(request.headers),
             self._logins.begin(name),
             path="/",
             secure=is_tls,
@@ -96,7 +98,8 @@ class LoginDesk:
             return _not_allowed("POST")
         self._forget(request)
         response = _see("/" if self._access.is_open else LOGIN)
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        name = cookie_name(request.headers)
+        response.delete_cookie(name, path="/", httponly=True, samesite="strict")
         return response
 
     def _forget(self, request: Request) -> None:
@@ -124,8 +127,15 @@ def local(next: str) -> str:
     return next if is_ours and parts.path not in (LOGIN, LOGOUT) and next.isascii() else "/"
 
 
+def cookie_name(headers: Headers) -> str:
+    """With the port at which the browser finds us: all servers of a host get one another's cookies,
+    and one login would end the other."""
+    port = _PORT.search(headers.get("host", ""))
+    return _COOKIE if port is None else f"{_COOKIE}-{port[1]}"
+
+
 def _id(headers: Headers) -> str | None:
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers))
 
 
 async def _form(request: Request) -> dict[str, str] | None:

@@ -20,8 +20,8 @@ from longtake.moments import Found
 from longtake.server.page.look import Looks
 from longtake.server.page.look_words import told_look
 from longtake.server.routes.asking import Waiting
-from longtake.server.routes.blocking import Blocking
 from longtake.server.routes.errors import printable_words, problem_of
+from longtake.server.routes.pools import Pools
 from longtake.server.routes.schemas import AddAlert, Ask, OpenTake
 from longtake.server.routes.takes import settings_of
 from longtake.server.takes.hall import Hall
@@ -32,7 +32,6 @@ from longtake.ui.view import span
 HITS = 12  # moments that a search shows
 MOST_MISSING = 3  # gaps that an answer names
 QUALITY = 90  # of a frame that came as pixels
-FALLBACK_CAMERA = "webcam"
 GIB = 1 << 30
 
 
@@ -55,12 +54,12 @@ class PageBackend:
     """Used from the server's event loop alone."""
 
     def __init__(self, hall: Hall) -> None:
-        self._hall, self._blocking = hall, Blocking()
+        self._hall, self._pools = hall, Pools()
         self._looks = Looks(hall.config, hall.settings.capture)
 
     def close(self) -> None:
-        """Waits for work under way."""
-        self._blocking.close()
+        """Returns at once; nobody waits any more for work that is under way."""
+        self._pools.close()
 
     def on_forget(self, listener: Callable[[str], object]) -> None:
         self._hall.each(lambda hosted: hosted.on_forget.add(lambda _: listener(hosted.id)))
@@ -100,17 +99,17 @@ class PageBackend:
     ) -> Sequence[Hit]:
         with refusing():
             hosted = self._hall.find(take)
-            found = await self._blocking.run(hosted.take.search, words, HITS, between_s)
+            found = await self._pools.blocking.run(hosted.take.search, words, HITS, between_s)
             return [_hit(each) for each in found]
 
     async def probe(self, address: str) -> str:
         with refusing():
-            return told_look(await self._blocking.run(self._looks.at, address))
+            return told_look(await self._pools.blocking.run(self._looks.at, address))
 
     async def add_source(self, take: str, address: str, camera: str) -> str:
         with refusing():
             hosted = self._hall.find(take)
-            state = await self._blocking.run(hosted.add_source, address, camera=camera)
+            state = await self._pools.blocking.run(hosted.add_source, address, camera=camera)
             return state.camera or state.address
 
     async def add_alert(self, take: str, wish: AlertWish) -> str:
@@ -124,13 +123,16 @@ class PageBackend:
             )
             settings = checked.model_dump(exclude={"condition"})
             hosted = self._hall.find(take)
-            state = await self._blocking.run(hosted.add_alert, checked.condition, **settings)
+            state = await self._pools.blocking.run(hosted.add_alert, checked.condition, **settings)
             return state.name
 
     async def narrate(self, take: str, *, is_on: bool) -> None:
         with refusing():
             hosted = self._hall.find(take)
-            await self._blocking.run(hosted.narrate if is_on else hosted.stop_narrating)
+            if is_on:
+                await self._pools.blocking.run(hosted.narrate)
+            else:
+                await self._pools.acts.run(hosted.stop_narrating)
 
     async def open(self, wish: TakeWish) -> str:
         with refusing():
@@ -144,14 +146,14 @@ class PageBackend:
                 ladder=wish.ladder,
             )
             settings = settings_of(body, self._hall.settings)
-            hosted = await self._blocking.run(
+            hosted = await self._pools.opens.run(
                 self._hall.open, None, model=wish.model, settings=settings
             )
             return hosted.id
 
     async def seat(self, take: str) -> PushingSeat:
         with refusing():
-            return PushingSeat(self._hall.find(take), self._blocking)
+            return PushingSeat(self._hall.find(take), self._pools)
 
 
 class Answering:
@@ -176,10 +178,11 @@ class Answering:
 class PushingSeat:
     """A camera's name that is a visitor's own until he leaves, or somebody removes the source."""
 
-    def __init__(self, hosted: Hosted, blocking: Blocking) -> None:
-        self._hosted, self._blocking, self._held = hosted, blocking, ExitStack()
+    def __init__(self, hosted: Hosted, pools: Pools) -> None:
+        self._hosted, self._pools, self._held = hosted, pools, ExitStack()
         self._is_removed = False
-        self.name = self._held.enter_context(hosted.claim(FALLBACK_CAMERA, self._remove))
+        self._camera = self._held.enter_context(hosted.claim(on_removed=self._remove))
+        self.name = self._camera.camera
 
     def _remove(self) -> None:
         self._is_removed = True
@@ -188,14 +191,14 @@ class PushingSeat:
         if self._is_removed:
             raise Refused("this camera was removed; start it again to show it again")
         with refusing():
-            await self._blocking.run(self._show, image)
+            await self._pools.frames.run(self._show, image)
 
     def _show(self, image: NDArray[Any]) -> None:
         is_encoded, jpeg = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
         )
         assert is_encoded
-        self._hosted.push(jpeg.tobytes(), camera=self.name, claimed=True)
+        self._hosted.push(jpeg.tobytes(), camera=self._camera)
 
     def leave(self) -> None:
         self._held.close()

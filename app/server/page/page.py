@@ -7,6 +7,7 @@ How the page looks is known to `longtake.ui`; what stands behind it, to `page_ba
 from __future__ import annotations
 
 import atexit
+import importlib.resources
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,9 @@ from typing import Any
 from fastapi import FastAPI, Response
 from starlette.routing import Mount, Route
 
+from longtake.server.page.assets import Assets
 from longtake.server.page.backend import PageBackend
+from longtake.server.page.early import Early, early_files
 from longtake.server.page.only_needed import OnlyNeeded
 from longtake.server.private_folder import PrivateFolder
 from longtake.server.takes.hall import Hall
@@ -43,13 +46,14 @@ class Page:
 
         backend = PageBackend(self._hall)
         app.router.routes.insert(0, Route(FRAME_SCRIPT, _nothing))
-        mounted = built(lambda: _mounted(app, backend))
-        _narrow(mounted)
+        mounted, early = built(lambda: _mounted(app, backend))
+        _narrow(mounted, early)
         mounted.router.lifespan_context = _with_folder(mounted, folder, backend)
         return mounted
 
 
-def _mounted(app: FastAPI, backend: PageBackend) -> FastAPI:
+def _mounted(app: FastAPI, backend: PageBackend) -> tuple[FastAPI, list[str]]:
+    """With the page, and what it loads first."""
     import gradio
 
     from longtake.ui import head, live
@@ -79,7 +83,13 @@ def _mounted(app: FastAPI, backend: PageBackend) -> FastAPI:
         theme=head.theme(),
         head=head.head(),
     )
-    return mounted
+    seen = {each.get_block_name() for each in blocks.blocks.values() if each.visible is True}
+    return mounted, early_files(_frontend(), seen)
+
+
+def _frontend() -> Path:
+    """Gradio's folder with its page and scripts."""
+    return Path(str(importlib.resources.files("gradio"))) / "templates" / "frontend"
 
 
 def _quiet(folder: Path) -> None:
@@ -90,10 +100,10 @@ def _quiet(folder: Path) -> None:
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 60)
 
 
-def _narrow(app: FastAPI) -> None:
+def _narrow(app: FastAPI, early: list[str]) -> None:
     mount = app.router.routes[-1]
     assert isinstance(mount, Mount), f"Gradio mounted {mount}"
-    mount.app = OnlyNeeded(mount.app)
+    mount.app = OnlyNeeded(Assets(Early(mount.app, early), _frontend() / "assets"))
 
 
 def _with_folder(app: FastAPI, folder: PrivateFolder, backend: PageBackend) -> Any:

@@ -15,7 +15,7 @@ def router(face: Face) -> APIRouter:
 
     @routes.get("", response_model=AlertList, responses=errors(404), summary="Alerts")
     async def alerts(take: str) -> Response:
-        told = await face.quick.run(face.hall.find(take).alerts)
+        told = await face.pools.quick.run(face.hall.find(take).alerts)
         return JSONResponse({"alerts": [each.as_json() for each in told]}, headers=NO_STORE)
 
     @routes.post(
@@ -34,12 +34,12 @@ def router(face: Face) -> APIRouter:
     async def change(take: str, alert: str, body: ChangeAlert) -> Response:
         hosted = face.hall.find(take)
         verb = hosted.pause_alert if body.paused else hosted.resume_alert
-        told = await face.blocking.run(verb, alert)
+        told = await face.pools.acts.run(verb, alert)
         return JSONResponse(told.as_json(), headers=NO_STORE)
 
     @routes.delete("/{alert}", status_code=204, responses=errors(404), summary="Remove")
     async def remove(take: str, alert: str) -> Response:
-        await face.blocking.run(face.hall.find(take).remove_alert, alert)
+        await face.pools.acts.run(face.hall.find(take).remove_alert, alert)
         return Response(status_code=204)
 
     return routes

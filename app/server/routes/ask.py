@@ -47,7 +47,7 @@ def router(face: Face) -> APIRouter:
         summary="End every answer that is being spoken or waits",
     )
     async def cancel(take: str) -> Response:
-        number = await face.blocking.run(face.hall.find(take).take.cancel)
+        number = await face.pools.acts.run(face.hall.find(take).take.cancel)
         return JSONResponse({"cancelled": number}, headers=NO_STORE)
 
     return routes

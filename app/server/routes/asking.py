@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from fastapi import Request
 
 from longtake.answer import Answer
+from longtake.server.routes.errors import Problem
 from longtake.server.takes.hosted import Hosted
 
 
@@ -25,8 +26,11 @@ class Waiting(Protocol):
     def __aiter__(self) -> Any: ...
 
 
-class Gone(Exception):
-    """Whoever asked is not there any more."""
+class Gone(Problem):
+    """Whoever asked is not there any more; nobody reads these words."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "gone", "whoever asked has left")
 
 
 async def ask(hosted: Hosted, question: str, options: dict[str, Any]) -> Waiting:

@@ -92,7 +92,7 @@ def router(face: Face) -> APIRouter:
     @routes.post(
         "/chat/completions",
         response_model=Completion,
-        responses={**errors(404), 200: _EITHER},
+        responses={**errors(404, 409), 200: _EITHER},
         summary="Ask in OpenAI's format",
     )
     async def completions(body: Chat, request: Request) -> Response:
@@ -107,7 +107,7 @@ def router(face: Face) -> APIRouter:
                 "model, or another take", "model",
             )  # fmt: skip
         decoding = words.decoding(body, hosted.settings.decoding)
-        prompt_tokens = await face.quick.run(_tokens, hosted, said.text)
+        prompt_tokens = await face.pools.quick.run(_tokens, hosted, said.text)
         options = _options(body, said, decoding)
         asking = await ask(hosted, said.question, options)
         with_usage = body.stream_options is not None and body.stream_options.include_usage

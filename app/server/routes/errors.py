@@ -7,6 +7,8 @@ in no row of it is told to the log alone, with a number that the answer has too.
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import math
 import secrets
@@ -20,10 +22,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longtake.alerts.alerts import TooManyAlerts
 from longtake.busy import Busy
 from longtake.memory.files import MemoryFull, MemoryInUse
 from longtake.memory.known import ChunkMissing
 from longtake.models.base import ModelError
+from longtake.server.error_kinds import kind_of
 from longtake.server.takes.refusals import (
     Ending,
     NoSuchAlert,
@@ -65,9 +69,7 @@ class Problem(Exception):
     @property
     def kind(self) -> str:
         """OpenAI's word for this status."""
-        if self.status >= 500:
-            return "server_error"
-        return _KINDS.get(self.status, "invalid_request_error")
+        return kind_of(self.status)
 
     def as_json(self) -> dict[str, Any]:
         """Of the body."""
@@ -84,9 +86,6 @@ class Problem(Exception):
         return JSONResponse(self.as_json(), self.status, self.headers())
 
 
-_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-          429: "rate_limit_error"}  # fmt: skip
-
 # The first row that an error is an instance of; classes before their bases.
 _ROWS: tuple[tuple[type[BaseException], int, str], ...] = (
     (NoSuchTake, 404, "no_such_take"),
@@ -96,6 +95,7 @@ _ROWS: tuple[tuple[type[BaseException], int, str], ...] = (
     (SourceInTheWay, 409, "source_in_the_way"),
     (NothingSeen, 409, "nothing_seen"),
     (TooMany, 429, "too_many"),
+    (TooManyAlerts, 429, "too_many"),
     (Busy, 429, "busy"),
     (Ending, 503, "ending"),
     (TooLarge, 413, "too_large"),
@@ -122,8 +122,12 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(error.status_code, _CODES.get(error.status_code, "error"), str(error.detail))
     if is_closed(error):
         return Problem(404, "take_closed", "this take was closed; /v1/takes lists those there are")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return Problem(507, "disk_full", "the disk of this server is full")
     for kind, status, code in _ROWS:
         if isinstance(error, kind):
+            if type(error) is ValueError:  # perhaps a mistake of ours that looks like one of theirs
+                _log.debug("refused, as a value: %s at %s", _named(error), _place(error))
             after = getattr(error, "retry_after_s", RETRY_S) if status in (429, 503) else None
             return Problem(status, code, _words(error), None, after and math.ceil(after))
     number = secrets.token_hex(4)
@@ -133,6 +137,7 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(500, "internal_error", said)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CODES = {404: "no_such_path", 405: "method_not_allowed", 413: "too_large", 401: "not_let_in"}
 
 
@@ -219,6 +224,11 @@ class Unexpected:
 
         try:
             await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            # By the server that ends, once its time of grace is over; it would log a trace of it.
+            if not has_begun:
+                ending = Problem(503, "ending", "this server is ending", None, RETRY_S)
+                await ending.response()(scope, receive, send)
         except Exception as error:
             found = problem_of(error)
             if has_begun:

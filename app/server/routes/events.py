@@ -25,7 +25,7 @@ END = "end"
 
 def router(face: Face) -> APIRouter:
     routes = APIRouter(prefix="/v1/takes/{take}/events", tags=["events"])
-    feeds = Feeds(face.quick)
+    feeds = Feeds(face.pools.quick)
 
     @routes.get("", response_model=EventList, responses=errors(404), summary="Events")
     async def events(
@@ -37,7 +37,7 @@ def router(face: Face) -> APIRouter:
     ) -> Response:
         hosted = face.hall.find(take)
         until_s = MOST_S if end_s is None else end_s
-        found = await face.quick.run(hosted.take.events, start_s, until_s, kind, after)
+        found = await face.pools.quick.run(hosted.take.events, start_s, until_s, kind, after)
         told = [event_json(hosted, event) for event in found[-MOST:]]
         return JSONResponse({"events": told}, headers=NO_STORE)
 
@@ -56,9 +56,11 @@ def router(face: Face) -> APIRouter:
         one (Last-Event-ID); without one it begins with what comes next.  Ends with `end` when the
         take is closed."""
         hosted = face.hall.find(take)
-        begin = _begin(last_event_id, after)
+        newest, begin = hosted.last_event, _begin(last_event_id, after)
         if begin is None:
-            begin = hosted.last_event
+            begin = newest
+        elif begin > newest:  # of another log: that take was closed, and this one opened since
+            begin = 0
         seat = ExitStack()  # left with the response, however far it came
         seat.enter_context(face.hall.seat())
         return sse.Events(_told(face, feeds, hosted, begin), seat.close)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from longtake.server.config import ServeConfig
 from longtake.server.routes.answers import ErrorBody
-from longtake.server.routes.blocking import Blocking
 from longtake.server.routes.errors import refused
 from longtake.server.routes.metrics import Spent
+from longtake.server.routes.pools import Pools
 from longtake.server.takes.hall import Hall
 
 P = ParamSpec("P")
@@ -37,14 +38,14 @@ class Face:
 
     hall: Hall
     config: ServeConfig
-    blocking: Blocking  # for what may wait for the engine's worker, a camera, or a disk
-    quick: Blocking  # for what never waits for long: not behind the others
+    pools: Pools
     spent: Spent
+    ending: asyncio.Event = field(default_factory=asyncio.Event)  # set when the server is to end
 
     async def verb(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it off the loop; where a take refuses it as things stand, its words are told."""
         try:
-            return await self.blocking.run(job, *args, **kwargs)
+            return await self.pools.blocking.run(job, *args, **kwargs)
         except RuntimeError as error:
             raise refused(error) from error
 

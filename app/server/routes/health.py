@@ -22,10 +22,12 @@ def router(face: Face) -> APIRouter:
     routes = APIRouter(tags=["server"])
     face.spent.registry.register(Takes(face.hall))
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", response_model=Health, summary="The server lives")
     async def healthz() -> Response:
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get(
         "/readyz",
         response_model=Health,
@@ -45,7 +47,7 @@ def router(face: Face) -> APIRouter:
         responses={**errors(), 200: _NUMBERS},
     )
     async def metrics() -> Response:
-        told = await face.quick.run(generate_latest, face.spent.registry)
+        told = await face.pools.quick.run(generate_latest, face.spent.registry)
         return Response(told, media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
 
     return routes

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from longtake.moments import Picture
 from longtake.server.routes.answers import ForgottenInfo, FoundList, Kept, PictureList
+from longtake.server.routes.cut_off import CutOff
 from longtake.server.routes.errors import Problem
 from longtake.server.routes.face import NO_STORE, Face, errors
 from longtake.server.routes.schemas import MOST_S, Forget, Stretch
@@ -41,7 +42,7 @@ def router(face: Face) -> APIRouter:
     ) -> Response:
         hosted = face.hall.find(take)
         until_s = MOST_S if end_s is None else end_s
-        found = await face.blocking.run(hosted.take.frames, start_s, until_s, most)
+        found = await face.pools.blocking.run(hosted.take.frames, start_s, until_s, most)
         told = [frame_json(hosted.id, picture) for picture in found]
         return JSONResponse({"frames": told}, headers=NO_STORE)
 
@@ -57,7 +58,7 @@ def router(face: Face) -> APIRouter:
         camera: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Response:
         look = face.hall.find(take).take.picture_at
-        return _jpeg(await face.quick.run(look, at_s, camera), f"at {at_s:g} s")
+        return _jpeg(await face.pools.quick.run(look, at_s, camera), f"at {at_s:g} s")
 
     @routes.get(
         "/frames/{number}.jpg",
@@ -67,7 +68,7 @@ def router(face: Face) -> APIRouter:
     )
     async def picture(take: str, number: Annotated[int, InPath(ge=0, le=1 << 62)]) -> Response:
         look = face.hall.find(take).take.picture
-        return _jpeg(await face.quick.run(look, number), f"of chunk {number}")
+        return _jpeg(await face.pools.quick.run(look, number), f"of chunk {number}")
 
     @routes.get("/search", response_model=FoundList, responses=errors(404), summary="Search")
     async def search(
@@ -81,7 +82,7 @@ def router(face: Face) -> APIRouter:
         between_s = None
         if start_s is not None or end_s is not None:
             between_s = (start_s or 0.0, MOST_S if end_s is None else end_s)
-        found = await face.blocking.run(hosted.take.search, q, top, between_s)
+        found = await face.pools.blocking.run(hosted.take.search, q, top, between_s)
         told = [found_json(hosted.id, moment) for moment in found]
         return JSONResponse({"moments": told}, headers=NO_STORE)
 
@@ -118,7 +119,8 @@ def router(face: Face) -> APIRouter:
     )
     async def export(take: str, start_s: Until = None, end_s: Until = None) -> Response:
         hosted = face.hall.find(take)
-        return await export_zip(face.blocking, hosted, start_s, end_s)
+        made = await export_zip(face.pools.exports, hosted, start_s, end_s)
+        return CutOff(made, face.ending)
 
     return routes
 

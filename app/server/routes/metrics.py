@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -116,6 +116,29 @@ class Takes(Collector):
                 for values, number in read(state):
                     family.add_metric([take, *values], number)
             yield family
+        yield from _counted(hosted)
+
+
+def _counted(hosted: Sequence[Hosted]) -> Iterator[Metric]:
+    """What goes on counting when a source, or an alert, is taken away."""
+    seen = CounterMetricFamily(
+        "longtake_camera_frames_seen", "Frames of a camera.", labels=["take", "camera"]
+    )
+    dropped = CounterMetricFamily(
+        "longtake_camera_frames_dropped",
+        "Frames of a camera that were not kept.",
+        labels=["take", "camera"],
+    )
+    judged = CounterMetricFamily("longtake_alerts_judged", "Judgements of alerts.", labels=["take"])
+    fired = CounterMetricFamily("longtake_alerts_fired", "Events of alerts.", labels=["take"])
+    for each in hosted:
+        for camera, (came, lost) in each.counts().items():
+            seen.add_metric([each.id, camera], came)
+            dropped.add_metric([each.id, camera], lost)
+        judgements, events = each.alert_counts()
+        judged.add_metric([each.id], judgements)
+        fired.add_metric([each.id], events)
+    yield from (seen, dropped, judged, fired)
 
 
 def _state(hosted: Hosted) -> Mapping[str, Any] | None:
@@ -174,13 +197,6 @@ def _live(state: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], float]]:
     return [((name,), float(count)) for name, count in by_state.items()]
 
 
-def _alerts(key: str) -> _Read:
-    def read(state: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], float]]:
-        return [((), float(sum(int(a.get(key) or 0) for a in state.get("alerts", ()))))]
-
-    return read
-
-
 _G, _C = GaugeMetricFamily, CounterMetricFamily
 _ROWS: tuple[tuple[str, Any, str, list[str], _Read], ...] = (
     ("longtake_session_seconds", _G, "Session time.", [], _one("now_s")),
@@ -190,16 +206,13 @@ _ROWS: tuple[tuple[str, Any, str, list[str], _Read], ...] = (
     ("longtake_frames_waiting", _G, "Frames on their way to the model.", [], _one("waiting")),
     ("longtake_questions_waiting", _G, "Questions that wait.", [], _one("questions_waiting")),
     ("longtake_viewers", _G, "Sockets that look at the take.", [], _one("viewers")),
+    ("longtake_previews_missed", _C, "Previews that slow viewers did not get.", [],
+     _one("missed")),
     ("longtake_sources", _G, "Sources, by state.", ["state"], _live),
     ("longtake_camera_frames_per_second", _G, "Frames that a camera sends.", ["camera"],
      _sources("fps")),
     ("longtake_camera_lag_seconds", _G, "Age of a camera's newest frame.", ["camera"],
      _sources("lag_s")),
-    ("longtake_camera_frames_seen", _C, "Frames of a camera.", ["camera"], _sources("seen")),
-    ("longtake_camera_frames_dropped", _C, "Frames of a camera that were not kept.", ["camera"],
-     _sources("dropped")),
-    ("longtake_alerts_fired", _C, "Events of the alerts there are.", [], _alerts("fired")),
-    ("longtake_alerts_judged", _C, "Judgements of the alerts there are.", [], _alerts("judged")),
     ("longtake_device_bytes", _G, "Sink and window.", [], _one("meters", "device_bytes")),
     ("longtake_index_bytes", _G, "Search vectors.", [], _one("meters", "index_bytes")),
     ("longtake_ram_bytes", _G, "Chunks in RAM.", [], _one("meters", "ram_bytes")),

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, is_dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from longtake.answer import Answer, Moment
 from longtake.memory.events import Event
 from longtake.memory.marks import Gap
 from longtake.moments import Found, Picture
+from longtake.server.takes import timeline
 from longtake.server.takes.hosted import Hosted
 
 
@@ -109,12 +109,8 @@ def frame_json(take: str, picture: Picture) -> dict[str, Any]:
 
 
 def event_json(hosted: Hosted, event: Event) -> dict[str, Any]:
-    """With the picture that is nearest to its end."""
-    said: dict[str, Any] = plain(asdict(event))
-    at = {"at_s": f"{max(0.0, event.end_s):.3f}"} | (
-        {"camera": event.camera} if event.camera else {}
-    )
-    said["picture"] = f"/v1/takes/{hosted.id}/frames/at.jpg?{urlencode(at)}"
+    """As a timeline has it."""
+    said: dict[str, Any] = plain(timeline.event_json(hosted, event))
     return said
 
 

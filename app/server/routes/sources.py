@@ -42,7 +42,7 @@ def router(face: Face) -> APIRouter:
         "/takes/{take}/sources", response_model=SourceList, responses=errors(404), summary="Sources"
     )
     async def sources(take: str) -> Response:
-        found = await face.quick.run(face.hall.find(take).sources)
+        found = await face.pools.quick.run(face.hall.find(take).sources)
         return JSONResponse({"sources": [each.as_json() for each in found]}, headers=NO_STORE)
 
     @routes.post(
@@ -54,7 +54,7 @@ def router(face: Face) -> APIRouter:
     )
     async def add(take: str, body: AddSource) -> Response:
         hosted = face.hall.find(take)
-        state = await face.blocking.run(hosted.add_source, body.address, camera=body.camera)
+        state = await face.pools.blocking.run(hosted.add_source, body.address, camera=body.camera)
         where = {"Location": f"/v1/takes/{hosted.id}/sources/{state.id}"}
         return JSONResponse(state.as_json(), 201, NO_STORE | where)
 
@@ -69,9 +69,9 @@ def router(face: Face) -> APIRouter:
     async def add_file(take: str, request: Request) -> Response:
         """It is removed when it has been seen."""
         hosted = face.hall.find(take)
-        sent = await receive(request, face.hall.uploads, face.blocking)
+        sent = await receive(request, face.hall.uploads, face.pools.blocking)
         try:
-            state = await face.blocking.run(
+            state = await face.pools.blocking.run(
                 hosted.add_file, sent.upload.finish(), name=sent.name, camera=sent.camera
             )
         except BaseException:
@@ -84,7 +84,7 @@ def router(face: Face) -> APIRouter:
         "/takes/{take}/sources/{source}", status_code=204, responses=errors(404), summary="Stop"
     )
     async def remove(take: str, source: str) -> Response:
-        await face.blocking.run(face.hall.find(take).remove_source, source)
+        await face.pools.acts.run(face.hall.find(take).remove_source, source)
         return Response(status_code=204)
 
     @routes.post(
@@ -94,7 +94,7 @@ def router(face: Face) -> APIRouter:
         summary="Look at an address, without watching it",
     )
     async def probe(body: Probe) -> Response:
-        return JSONResponse(await face.blocking.run(looks.at, body.address), headers=NO_STORE)
+        return JSONResponse(await face.pools.blocking.run(looks.at, body.address), headers=NO_STORE)
 
     @routes.post(
         "/takes/{take}/frames",
@@ -113,7 +113,7 @@ def router(face: Face) -> APIRouter:
         """Without `pts_s` it was taken `age_s` ago, in session time that runs with the clock."""
         hosted = face.hall.find(take)
         data = await image.read()
-        pushed = await face.verb(
+        pushed = await face.pools.frames.run(
             hosted.push, data, camera=camera, age_s=age_s, pts_s=pts_s, wall_s=wall_s
         )
         told = {"accepted": pushed.accepted, "reason": pushed.reason, "lag_s": pushed.lag_s}

@@ -1,4 +1,5 @@
-"""The page's own files at ``/static``: modules and styles, checked for change at every use."""
+"""The page's own files at ``/static``: modules and styles, compressed, checked for change
+at every use."""
 
 from __future__ import annotations
 
@@ -7,10 +8,12 @@ import mimetypes
 from pathlib import Path
 
 from fastapi import FastAPI, Response
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 WHERE = "/static"
+LEAST_BYTES = 1_000  # a smaller file is sent as it is
 
 
 class _Files(StaticFiles):
@@ -31,4 +34,4 @@ def add_static_files(app: FastAPI) -> None:
     folder = Path(str(importlib.resources.files("longtake.ui") / "static"))
     # An editable installation links each file.
     files = _Files(directory=folder, check_dir=False, follow_symlink=True)
-    app.mount(WHERE, files, name="static")
+    app.mount(WHERE, GZipMiddleware(files, minimum_size=LEAST_BYTES), name="static")

@@ -20,6 +20,7 @@ from longtake.server.routes.schemas import (
 )
 from longtake.server.routes.shown import info_json
 from longtake.server.takes.hosted import Hosted
+from longtake.server.takes.visitors import check_recall
 from longtake.settings import TakeConfig
 from longtake.streaming.masks import Mask
 
@@ -33,7 +34,7 @@ def router(face: Face) -> APIRouter:
 
     @routes.get("", response_model=TakeList, responses=errors(), summary="Takes that are open")
     async def takes() -> Response:
-        told = await face.quick.run(lambda: [info_json(each) for each in face.hall.all()])
+        told = await face.pools.quick.run(lambda: [info_json(each) for each in face.hall.all()])
         return JSONResponse({"takes": told}, headers=NO_STORE)
 
     @routes.post(
@@ -41,30 +42,30 @@ def router(face: Face) -> APIRouter:
     )
     async def open_take(body: OpenTake) -> Response:
         settings = settings_of(body, face.hall.settings)
-        hosted = await face.blocking.run(
+        hosted = await face.pools.opens.run(
             face.hall.open, body.id, model=body.model, settings=settings
         )
-        told = await face.quick.run(info_json, hosted)
+        told = await face.pools.quick.run(info_json, hosted)
         where = {"Location": f"/v1/takes/{hosted.id}"}
         return JSONResponse(told, 201, NO_STORE | where)
 
     @routes.get("/{take}", response_model=TakeInfo, responses=errors(404), summary="One take")
     async def one_take(take: str) -> Response:
-        told = await face.quick.run(info_json, face.hall.find(take))
+        told = await face.pools.quick.run(info_json, face.hall.find(take))
         return JSONResponse(told, headers=NO_STORE)
 
     @routes.delete("/{take}", status_code=204, responses=errors(404), summary="Close")
     async def close_take(
         take: str, forget: Annotated[bool, Query(description="Its memory goes too.")] = False
     ) -> Response:
-        await face.blocking.run(face.hall.remove, take, forget=forget)
+        await face.pools.blocking.run(face.hall.remove, take, forget=forget)
         return Response(status_code=204)
 
     @routes.get(
         "/{take}/state", response_model=State, responses=errors(404), summary="How it stands"
     )
     async def state(take: str) -> Response:
-        told = await face.quick.run(face.hall.find(take).state)
+        told = await face.pools.quick.run(face.hall.find(take).state)
         return JSONResponse(told, headers=NO_STORE)
 
     @routes.get(
@@ -80,7 +81,7 @@ def router(face: Face) -> APIRouter:
         width: Annotated[int, Query(ge=16, le=4000)] = 600,
     ) -> Response:
         hosted = face.hall.find(take)
-        told = await face.quick.run(hosted.timeline, start_s, end_s, width)
+        told = await face.pools.blocking.run(hosted.timeline, start_s, end_s, width)
         return JSONResponse(told, headers=NO_STORE)
 
     @routes.post(
@@ -89,13 +90,13 @@ def router(face: Face) -> APIRouter:
     async def masks(take: str, body: SetMasks) -> Response:
         hosted = face.hall.find(take)
         await face.verb(hosted.take.mask, [mask_of(shape) for shape in body.masks])
-        return JSONResponse(_masks(hosted), headers=NO_STORE)
+        return JSONResponse(masks_json(hosted), headers=NO_STORE)
 
     @routes.get(
         "/{take}/masks", response_model=MaskList, responses=errors(404), summary="Masks in force"
     )
     async def masks_in_force(take: str) -> Response:
-        return JSONResponse(_masks(face.hall.find(take)), headers=NO_STORE)
+        return JSONResponse(masks_json(face.hall.find(take)), headers=NO_STORE)
 
     @routes.post(
         "/{take}/narration", response_model=Narrating, responses=errors(404, 409), summary="Narrate"
@@ -115,7 +116,7 @@ def router(face: Face) -> APIRouter:
         "/{take}/narration", response_model=Narrating, responses=errors(404), summary="Be silent"
     )
     async def stop_narrating(take: Annotated[str, Path()]) -> Response:
-        await face.blocking.run(face.hall.find(take).stop_narrating)
+        await face.pools.acts.run(face.hall.find(take).stop_narrating)
         return JSONResponse({"narrating": False}, headers=NO_STORE)
 
     return routes
@@ -131,6 +132,8 @@ def settings_of(body: OpenTake, usual: TakeConfig) -> TakeConfig:
         wished, most = getattr(body, name), getattr(usual.memory, name)
         if wished is not None and most is not None and wished > most:
             raise ValueError(f"{name}={wished}: this server gives a take at most {most}")
+    if body.recall is not None:
+        check_recall(body.recall, usual.recall)
     memory = replace(usual.memory, **_given(body, _OF_MEMORY))
     decoding = usual.decoding
     if body.decoding is not None:
@@ -151,7 +154,7 @@ def _given(body: OpenTake, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(body, name) for name in names if getattr(body, name) is not None}
 
 
-def _masks(hosted: Hosted) -> dict[str, Any]:
+def masks_json(hosted: Hosted) -> dict[str, Any]:
     """The operator's, which stay, stand before those that were set."""
     fixed = len(hosted.settings.capture.masks)
     told = [

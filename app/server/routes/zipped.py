@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from fastapi.responses import StreamingResponse
@@ -25,34 +26,43 @@ async def export_zip(
     """Export a stretch, None: without end, and answer with it.
 
     Raises:
+        TooMany: if as many exports lie on the disk as may be, until they are sent.
         ValueError: if these are not two times in order.
         OSError: if the disk does not take it.
     """
-    folder = await asyncio.to_thread(PrivateFolder, "export")
+    held = ExitStack()  # a place, and the folder that needs it
+    held.callback(hosted.exports.take())
     try:
-        out = folder.path / hosted.id
-        await blocking.run(hosted.take.export, out, start_s, end_s)
+        folder = await asyncio.to_thread(PrivateFolder, "export")
+        held.callback(folder.remove)
+        await blocking.run(hosted.take.export, folder.path / hosted.id, start_s, end_s)
     except BaseException:
-        await asyncio.to_thread(folder.remove)
+        await asyncio.to_thread(held.close)
         raise
-    return Zipped(blocking, folder, f"{hosted.id}.zip")
+    return Zipped(blocking, folder.path, f"{hosted.id}.zip", held.close)
 
 
 class Zipped(StreamingResponse):
-    """A folder as a zip; the folder is gone when the answer is over, however it ends."""
+    """A folder as a zip.
+
+    Args:
+        over: called on a thread when the answer is over, however it ends.
+    """
 
     media_type = "application/zip"
 
-    def __init__(self, blocking: Blocking, folder: PrivateFolder, name: str) -> None:
-        self._folder = folder
+    def __init__(
+        self, blocking: Blocking, folder: Path, name: str, over: Callable[[], object]
+    ) -> None:
+        self._over = over
         shown = {"Content-Disposition": f'attachment; filename="{name}"'}
-        super().__init__(_off_loop(blocking, packed(folder.path)), headers=NO_STORE | shown)
+        super().__init__(_off_loop(blocking, packed(folder)), headers=NO_STORE | shown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await asyncio.to_thread(self._folder.remove)
+            await asyncio.to_thread(self._over)
 
 
 def packed(folder: Path) -> Iterator[bytes]:

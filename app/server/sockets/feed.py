@@ -7,14 +7,20 @@ that they have; so a slow one misses nothing that the log still holds.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 
 from longtake.memory.events import Event
 from longtake.server.routes.blocking import Blocking
+from longtake.server.routes.errors import is_closed
 from longtake.server.takes.hosted import Hosted
+from longtake.streaming.errors import redact
+from longtake.wording import one_line
 
 LOOK_S = 0.25  # between two looks
 MOST_AT_ONCE = 500  # events told at once
+
+_log = logging.getLogger(__name__)
 
 
 class Feeds:
@@ -87,16 +93,28 @@ class _Feed:
 
     async def _look(self) -> None:
         while not self._is_over:
-            if not self._is_there():
+            newest = self._newest()
+            if newest is None:
                 self._is_over = True
+            elif newest <= self.newest:
+                await asyncio.sleep(LOOK_S)
+                continue
             else:
-                newest = self._hosted.last_event
-                if newest <= self.newest:
-                    await asyncio.sleep(LOOK_S)
-                    continue
                 self.newest = newest
             async with self._changed:
                 self._changed.notify_all()
+
+    def _newest(self) -> int | None:
+        """As far as it could be seen; None when the take is no more."""
+        if not self._is_there():
+            return None
+        try:
+            return self._hosted.last_event
+        except Exception as error:  # one look fails, and not all that will be told
+            if not self._is_there() or is_closed(error):
+                return None
+            _log.warning("events of take %s: %s", self._hosted.id, redact(one_line(error)))
+            return self.newest
 
     def _is_there(self) -> bool:
         return self._hosted.closing is None

@@ -2,8 +2,9 @@
 
     float64 seconds, uint32, uint32; little-endian
 
-What comes in says when it was taken on its sender's own clock, its number, and flags that are 0.
-What goes out says how old it is, its number, and the place of its camera among the sources.
+What comes in says when it was taken on its sender's own clock, its number, and how many
+milliseconds old it was when it was sent; 0 where that is not known.  What goes out says how old it
+is, its number, and the place of its camera among the sources.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 HEADER = struct.Struct("<dII")
 _MOST_NUMBER = 1 << 32
+MOST_AGE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,12 @@ class FrameMessage:
 
     Args:
         taken_s: on its sender's monotonic clock.
+        age_s: when it was sent; 0.0: not known, or none.
     """
 
     taken_s: float
     number: int
+    age_s: float
     picture: bytes = field(repr=False)
 
     @classmethod
@@ -36,12 +40,21 @@ class FrameMessage:
                 f"a message of {len(message)} bytes: send {HEADER.size} bytes of header, then a "
                 "JPEG"
             )
-        taken_s, number, flags = HEADER.unpack_from(message)
+        taken_s, number, age_ms = HEADER.unpack_from(message)
         if not (math.isfinite(taken_s) and taken_s >= 0):
             raise ValueError(f"taken at {taken_s} s: send finite seconds of a clock, 0 or more")
-        if flags:
-            raise ValueError(f"flags={flags}: must be 0")
-        return cls(taken_s, number, message[HEADER.size :])
+        if age_ms > MOST_AGE_S * 1000:
+            raise ValueError(
+                f"{age_ms} ms old: must be at most {MOST_AGE_S:g} s, as an uint32; send 0 where "
+                "it is not known"
+            )
+        return cls(taken_s, number, age_ms / 1000, message[HEADER.size :])
+
+    @property
+    def sent_s(self) -> float:
+        """On its sender's monotonic clock; as if it were sent at once where its age is not known:
+        then what all frames are late by cannot be told from their way here."""
+        return self.taken_s + self.age_s
 
 
 def number_in(message: bytes) -> int:

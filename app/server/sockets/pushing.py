@@ -3,7 +3,8 @@
     client: header and JPEG        server: {"seq": 7, "accepted": true, "reason": "", "lag_s": 0.1}
 
 One frame is shown to the take at a time and one may wait; a newer one takes its place, and the old
-one is answered so.  The clock of the sender is laid onto ours by the frame that was least late.
+one is answered so.  The clock of the sender is laid onto ours by the frame that came soonest after
+it was sent.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from longtake.server.routes.errors import is_closed
 from longtake.server.sockets.frame_message import FrameMessage, number_in
 from longtake.server.sockets.sockets import MOST_MALFORMED, Ended, Tell, first_of, serve
 from longtake.server.takes.closing import MALFORMED, NORMAL, TOO_LARGE, Closing
+from longtake.server.takes.refusals import Ending
 from longtake.streaming.errors import redact
 from longtake.streaming.live_clock import LiveClock
 from longtake.wording import one_line
@@ -25,6 +28,7 @@ from longtake.wording import one_line
 if TYPE_CHECKING:
     from longtake.server.takes.hall import Hall
     from longtake.server.takes.hosted import Hosted
+    from longtake.server.takes.pushed_camera import PushedCamera
 
 REMOVED = Closing(NORMAL, "this camera was removed")
 
@@ -36,8 +40,8 @@ def router(hall: Hall) -> APIRouter:
     @routes.websocket("/v1/takes/{take}/frames")
     async def frames(socket: WebSocket, take: str, camera: str = "") -> None:
         async def push(hosted: Hosted, tell: Tell) -> None:
-            with hosted.claim(camera, lambda: tell(REMOVED)) as name:
-                await _Pushing(socket, hosted, name, hall).run()
+            with hosted.claim(camera, lambda: tell(REMOVED)) as claimed:
+                await _Pushing(socket, hosted, claimed, hall).run()
 
         await serve(hall, socket, take, push)
 
@@ -51,7 +55,7 @@ class _Pushing:
         self,
         socket: WebSocket,
         hosted: Hosted,
-        camera: str,
+        camera: PushedCamera,
         hall: Hall,
     ) -> None:
         self._socket, self._hosted, self._camera = socket, hosted, camera
@@ -65,7 +69,7 @@ class _Pushing:
     async def run(self) -> None:
         await self._socket.send_json(
             {
-                "camera": self._camera,
+                "camera": self._camera.camera,
                 "fps": self._hosted.take.pace.fps,
                 "most_bytes": self._most_bytes,
             }
@@ -91,7 +95,7 @@ class _Pushing:
         if len(data) > self._most_bytes + 16:
             raise Ended(Closing(TOO_LARGE, f"a frame has at most {self._most_bytes} bytes"))
         frame = FrameMessage.read(data)
-        taken_s = self._clock.session_s(frame.taken_s, arrived_s)
+        taken_s = self._clock.session_s(frame.sent_s, arrived_s) - frame.age_s
         self._replaced = self._waiting
         self._waiting = frame, taken_s
         self._has_come.set()
@@ -100,7 +104,7 @@ class _Pushing:
         """The one that waited, where a newer one took its place."""
         replaced, self._replaced = self._replaced, None
         if replaced is not None:
-            self._hosted.miss(self._camera)
+            self._camera.miss()
             await self._answer(replaced[0].number, False, "a newer frame came", 0.0)
 
     async def _show(self) -> None:
@@ -122,13 +126,16 @@ class _Pushing:
     async def _push(self, frame: FrameMessage, taken_s: float) -> tuple[bool, str, float]:
         def push() -> Any:
             age_s = max(0.0, time.monotonic() - taken_s)
-            return self._hosted.push(frame.picture, camera=self._camera, age_s=age_s, claimed=True)
+            return self._hosted.push(frame.picture, camera=self._camera, age_s=age_s)
 
         try:
             # A hop costs 0.1 ms; a frame that is not sampled 0.2 to 0.4, a decoded one 3 to 12
             # (640 x 480 of noise, two busy cores), in which nobody else's messages would move.
             pushed = await asyncio.get_running_loop().run_in_executor(self._threads, push)
-        except RuntimeError as error:  # the take is being closed: whoever closes it says so
+        except RuntimeError as error:
+            if not (isinstance(error, Ending) or is_closed(error)):
+                raise  # a mistake of ours
+            # the take is being closed: whoever closes it says so
             return False, redact(one_line(error)), 0.0
         return pushed.accepted, pushed.reason, pushed.lag_s
 

@@ -2,7 +2,8 @@
 
 What is sent is made once for all who look at a take, by its `Stage`.  Each viewer has one place
 for each kind of message; where he is slow, the newest takes the place of the older, and he misses
-that one.
+that one.  A preview says which source it is of by its place in the state that its viewer was sent
+last, so its header is written when it goes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import APIRouter
@@ -48,7 +50,7 @@ def router(hall: Hall) -> APIRouter:
     @routes.websocket("/v1/takes/{take}/view")
     async def view(socket: WebSocket, take: str, camera: str | None = None) -> None:
         async def look(hosted: Hosted, tell: Tell) -> None:
-            viewer = _Viewer(camera)
+            viewer = _Viewer(camera, lambda: hosted.miss_previews(1))
             with hosted.looking():
                 stage = stages.enter(hosted, viewer)
                 try:
@@ -61,40 +63,61 @@ def router(hall: Hall) -> APIRouter:
     return routes
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A state as it is sent."""
+
+    text: str
+    cameras: tuple[str, ...]  # of its sources
+
+    def place(self, camera: str) -> int | None:
+        """Of two sources of this name the one that came last, as `Hosted.lens` looks."""
+        found = [place for place, name in enumerate(self.cameras) if name == camera]
+        return found[-1] if found else None
+
+
 class _Viewer:
     """One who looks; used in the loop alone.
 
     Args:
         camera: that he wants to see; None: the first that there is.
+        missed: called for each preview that he does not get.
     """
 
-    def __init__(self, camera: str | None) -> None:
+    def __init__(self, camera: str | None, missed: Callable[[], object]) -> None:
         self.camera, self.wants_previews = camera, True
         self.seen: tuple[str, int] | None = None  # camera and number of the preview he got last
-        self.missed = 0
-        self._text: str | None = None
-        self._picture: bytes | None = None
+        self._missed = missed
+        self._told: _Told | None = None
+        self._picture: tuple[str, Preview] | None = None
         self._has_come = asyncio.Event()
 
-    def offer_text(self, text: str) -> None:
-        self._text = text
+    def offer_told(self, told: _Told) -> None:
+        self._told = told
         self._has_come.set()
 
-    def offer_picture(self, picture: bytes) -> None:
-        self.missed += self._picture is not None
-        self._picture = picture
+    def offer_picture(self, camera: str, picture: Preview) -> None:
+        if self._picture is not None:
+            self._missed()
+        self._picture = camera, picture
         self._has_come.set()
 
     async def send(self, socket: WebSocket) -> None:
+        last = _Told("", ())
         while True:
             await self._has_come.wait()
             self._has_come.clear()
-            text, self._text = self._text, None
-            if text is not None:
-                await socket.send_text(text)
-            picture, self._picture = self._picture, None
-            if picture is not None:
-                await socket.send_bytes(picture)
+            told, self._told = self._told, None
+            if told is not None:
+                await socket.send_text(told.text)
+                last = told
+            offered, self._picture = self._picture, None
+            if offered is None:
+                continue
+            camera, seen = offered
+            if (place := last.place(camera)) is not None:
+                age_s = time.monotonic() - seen.taken_s
+                await socket.send_bytes(preview(age_s, seen.number, place, seen.jpeg))
 
     async def listen(self, socket: WebSocket) -> None:
         malformed = 0
@@ -141,7 +164,6 @@ class _Stages:
 
     def leave(self, stage: _Stage, viewer: _Viewer) -> None:
         stage.viewers.remove(viewer)
-        stage.hosted.miss_previews(viewer.missed)
         if not stage.viewers:
             del self._stages[id(stage.hosted)]
             stage.end()
@@ -156,7 +178,7 @@ class _Stage:
         self._loop = asyncio.get_running_loop()
         self._is_news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._text: str | None = None  # that was told last
+        self._told: _Told | None = None  # last
         self._has_failed = False
         self._leave: Callable[[], None] = lambda: None
 
@@ -175,8 +197,8 @@ class _Stage:
     def welcome(self, viewer: _Viewer) -> None:
         """Somebody new looks: what the others were told last is told to him at once."""
         self.viewers.append(viewer)
-        if self._text is not None:
-            viewer.offer_text(self._text)
+        if self._told is not None:
+            viewer.offer_told(self._told)
         self._is_news.set()
 
     # ---------------------------------------------------------------- how it stands
@@ -184,11 +206,11 @@ class _Stage:
     async def _tell(self) -> None:
         while True:
             self._is_news.clear()
-            self._text = await self._made(self.hosted.state_text) or self._text
+            self._told = await self._made(self._stand) or self._told
             told_s = self._loop.time()
-            if self._text is not None:
+            if self._told is not None:
                 for viewer in self.viewers:
-                    viewer.offer_text(self._text)
+                    viewer.offer_told(self._told)
             try:
                 async with asyncio.timeout(TELL_S):
                     await self._is_news.wait()
@@ -196,6 +218,10 @@ class _Stage:
                 continue
             passed_s = self._loop.time() - told_s
             await asyncio.sleep(max(TOGETHER_S, STATE_S - passed_s))
+
+    def _stand(self) -> _Told:
+        state, text = self.hosted.told()
+        return _Told(text, tuple(source["camera"] for source in state["sources"]))
 
     # ---------------------------------------------------------------- previews
 
@@ -206,7 +232,7 @@ class _Stage:
             await asyncio.sleep(1 / MOST_FPS)
 
     async def _show_once(self) -> None:
-        cameras = await self._made(self._cameras) or []
+        cameras = () if self._told is None else self._told.cameras
         looking: dict[str, list[_Viewer]] = {}
         for viewer in self.viewers:
             if viewer.wants_previews and cameras:
@@ -216,21 +242,14 @@ class _Stage:
             lens = self.hosted.lens(camera) if camera in cameras else None
             seen = None if lens is None else await self._made(lens.newest)
             if seen is not None:
-                self._offer(camera, cameras.index(camera), seen, viewers)
+                self._offer(camera, seen, viewers)
 
-    def _cameras(self) -> list[str]:
-        """Names in the order of the state's sources."""
-        return [source.camera for source in self.hosted.sources()]
-
-    def _offer(self, camera: str, place: int, seen: Preview, viewers: list[_Viewer]) -> None:
+    def _offer(self, camera: str, seen: Preview, viewers: list[_Viewer]) -> None:
         mark = camera, seen.number
-        new = [viewer for viewer in viewers if viewer.seen != mark]
-        if not new:
-            return
-        message = preview(time.monotonic() - seen.taken_s, seen.number, place, seen.jpeg)
-        for viewer in new:
-            viewer.seen = mark
-            viewer.offer_picture(message)
+        for viewer in viewers:
+            if viewer.seen != mark:
+                viewer.seen = mark
+                viewer.offer_picture(camera, seen)
 
     async def _made(self, make: Callable[[], T]) -> T | None:
         """On a thread; None where it cannot be made just now."""

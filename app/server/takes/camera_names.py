@@ -19,8 +19,9 @@ def check_name(camera: str) -> None:
 
 
 def free_name(wanted: str, taken: set[str]) -> str:
-    """The wanted name, with the first number from 2 on where it is taken; never an empty one."""
+    """The wanted name, with the first number from 2 on where it is taken.  The empty one is a name
+    as others are: who wants it and comes second is "camera 2"."""
+    if wanted not in taken:
+        return wanted
     base = wanted or UNNAMED
-    if base not in taken:
-        return base
     return next(name for n in range(2, len(taken) + 3) if (name := f"{base} {n}") not in taken)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ from longtake.server.config import ServeConfig
 from longtake.server.takes.closing import SERVER_ENDING, TAKE_CLOSED
 from longtake.server.takes.engines import Engines
 from longtake.server.takes.hosted import Hosted
+from longtake.server.takes.in_turn import in_turn
 from longtake.server.takes.listeners import Listeners
+from longtake.server.takes.places import Places
 from longtake.server.takes.refusals import Ending, NoSuchTake, TakeExists, TooMany
 from longtake.server.takes.uploads import Uploads
 from longtake.server.takes.visitors import network_rules
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from longtake.streaming.passage import Passage
 
 THREADS = 4  # that sockets share, for pictures
+MOST_EXPORTS = 2  # that lie on the disk at the same time
 FIRST = "live"  # what a take is called where nobody names one
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -59,11 +63,13 @@ class Hall:
         self.settings = TakeConfig() if settings is None else settings
         self.uploads = Uploads(self.config)
         self.threads = ThreadPoolExecutor(THREADS, "longtake-sockets")
+        self.exports = Places(MOST_EXPORTS, "exports are made or sent")
         self.on_open: Listeners[Hosted] = Listeners()
         self._engines, self._folder = engines, folder
         self._lock = threading.Lock()
         self._takes: dict[str, Hosted] = {}
         self._opening: dict[str, str] = {}  # id -> model
+        self._ending: set[str] = set()  # of those that are being closed
         self._sockets = 0
         self._rules = Rules(network_rules(self.config.allow_sources))
         self._passage: Passage | None = None
@@ -120,6 +126,7 @@ class Hall:
                     config=self.config,
                     passage=self._the_passage,
                     folder=own,
+                    exports=self.exports,
                 )
                 with self._lock:
                     is_late = self._is_closed
@@ -152,10 +159,12 @@ class Hall:
             if id in self._takes:
                 return self._takes[id]
             known = ", ".join(self._takes) or "none"
-            is_coming = id in self._opening
+            is_coming, is_going = id in self._opening, id in self._ending
         shown = id if _ID.fullmatch(id) else "of this name"
         if is_coming:
             raise NoSuchTake(f"take {shown}: is being opened; ask again in a moment")
+        if is_going:
+            raise NoSuchTake(f"take {shown}: is being closed; there is {known}")
         raise NoSuchTake(f"take {shown}: is not open; there is {known}")
 
     def all(self) -> list[Hosted]:
@@ -181,15 +190,20 @@ class Hall:
         """
         with self._lock:
             hosted = self._takes.pop(id, None)
+            if hosted is not None:
+                self._ending.add(id)
         if hosted is None:
             self.find(id)  # says which there are
             raise NoSuchTake(f"take {id}: was opened again just now")
+        ends: list[Callable[[], object]] = [lambda: hosted.close(TAKE_CLOSED, forget=forget)]
+        if forget and (folder := hosted.folder) is not None:
+            ends.append(lambda: shutil.rmtree(folder))
         try:
-            hosted.close(TAKE_CLOSED, forget=forget)
-            if forget and hosted.folder is not None:
-                shutil.rmtree(hosted.folder)
+            in_turn(*ends)
         finally:
             self._engines.give_back(hosted.model)
+            with self._lock:
+                self._ending.discard(id)
 
     def announce(self) -> None:
         """The server is about to end: whoever looks at a take, or pushes, is told.  Nothing is
@@ -200,9 +214,9 @@ class Hall:
             hosted.announce(SERVER_ENDING)
 
     def close(self) -> None:
-        """Close all takes, then the models.  May be called twice.
+        """Close all takes, then the models, then what they shared.  May be called twice.
 
-        Raises what the first take that could not be closed well raised; all are closed.
+        Raises what the first that could not be closed well raised; all are closed.
         """
         self.announce()
         with self._lock:
@@ -211,21 +225,13 @@ class Hall:
             self._takes.clear()
         for each in hosted:
             each.announce(SERVER_ENDING)
-        first: Exception | None = None
-        for each in hosted:
-            try:
-                each.close(SERVER_ENDING)
-            except Exception as error:
-                first = first or error
-        try:
-            self._engines.close()
-        except Exception as error:
-            first = first or error
-        self._held.close()
-        self.uploads.close()
-        self.threads.shutdown(wait=False, cancel_futures=True)
-        if first is not None:
-            raise first
+        in_turn(
+            *(partial(each.close, SERVER_ENDING) for each in hosted),
+            self._engines.close,
+            self._held.close,
+            self.uploads.close,
+            lambda: self.threads.shutdown(wait=False, cancel_futures=True),
+        )
 
     def __enter__(self) -> Hall:
         return self
@@ -276,7 +282,10 @@ class Hall:
                 raise Ending("this server is ending: no take is opened any more")
             if id in self._takes or id in self._opening:
                 raise TakeExists(f"take {id}: is open already; use it, or choose another id")
-            if len(self._takes) + len(self._opening) >= self.config.max_takes:
+            if id in self._ending:
+                raise TakeExists(f"take {id}: is being closed; try again in a moment")
+            there = len(self._takes) + len(self._opening) + len(self._ending)
+            if there >= self.config.max_takes:
                 raise TooMany(
                     f"{self.config.max_takes} takes are open, as many as may be (--most-takes): "
                     "close one first",

@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any
 from longtake.server.takes.asking_log import AskingLog
 from longtake.server.takes.closing import Closing
 from longtake.server.takes.hosted_state import state_of
+from longtake.server.takes.in_turn import in_turn
 from longtake.server.takes.lens import Lens
 from longtake.server.takes.listeners import Listeners
+from longtake.server.takes.places import Places
+from longtake.server.takes.pushed_camera import PushedCamera
 from longtake.server.takes.recent import Recent
 from longtake.server.takes.refusals import NothingSeen
 from longtake.server.takes.source_state import SourceState
@@ -55,6 +58,7 @@ class Hosted:
         config: what bounds its sources and uploads.
         passage: through which visitors' addresses are reached; made when first asked for.
         folder: of its memory, where the server made it and may remove it.
+        exports: places of those that lie on the disk, of all takes.
     """
 
     def __init__(
@@ -67,9 +71,10 @@ class Hosted:
         config: ServeConfig,
         passage: Callable[[], Passage],
         folder: Path | None = None,
+        exports: Places,
     ) -> None:
         self.id, self.take, self.model, self.settings = id, take, model, settings
-        self.folder = folder
+        self.folder, self.exports = folder, exports
         self.opened_wall_s, self._opened_s = time.time(), take.now_s
         self.viewers = self.missed = 0  # who look now; what slow ones among them did not get
         self.answers = AskingLog()
@@ -82,7 +87,6 @@ class Hosted:
         self._config = config
         self._lock = threading.Lock()
         self._closing: Closing | None = None
-        self._last_event = 0
         self._noting: set[asyncio.Task[None]] = set()
         self._alerts = StandingAlerts(take, self._fired)
         self._narration = StandingNarration(take)
@@ -169,44 +173,42 @@ class Hosted:
     @contextmanager
     def claim(
         self, camera: str = "", on_removed: Callable[[], object] = lambda: None
-    ) -> Iterator[str]:
-        """A camera's name that is the visitor's own while he pushes.
+    ) -> Iterator[PushedCamera]:
+        """A camera that is the visitor's own while he pushes; `push` its frames with it.
 
         Args:
-            camera: wanted; the empty one is given first, and one in use gets a number.
+            camera: the wanted name; one in use gets a number.
             on_removed: called when somebody removes this source: leave then.
 
         Raises:
             ValueError: if the name is too long.
-            TooMany: if there are as many sources as may be.
+            TooMany: if there are as many sources as may be, or as many names of them.
         """
         self._narration.renew_soon()
-        with self._sources.claim(camera, on_removed) as name:
-            yield name
+        with self._sources.claim(camera, on_removed) as claimed:
+            yield claimed
 
     def push(
         self,
         data: bytes,
         *,
-        camera: str = "",
+        camera: str | PushedCamera = "",
         age_s: float = 0.0,
         pts_s: float | None = None,
         wall_s: float | None = None,
-        claimed: bool = False,
     ) -> Pushed:
         """Show one JPEG or PNG, as `Take.push` does; counted among the take's sources, and seen by
         viewers.  Decodes it where the take wants it.
 
         Args:
-            claimed: by whoever holds this name by `claim`; refused once the source was removed.
+            camera: what `claim` gave, refused once the source was removed; or a name that nobody
+                has claimed.
 
-        Raises as `Take.push` does, and `Ending` where the take, or the camera, is taken away.
+        Raises as `Take.push` does, and `Ending` where the take, or the camera, is taken away,
+        `SourceInTheWay` for a name that is another source's, and `TooMany` for one source, or one
+        name, too many.
         """
-        return self._sources.push(data, camera, age_s, pts_s, wall_s, claimed=claimed)
-
-    def miss(self, camera: str) -> None:
-        """A frame was let go for a newer one before it was shown."""
-        self._sources.miss(camera)
+        return self._sources.push(data, camera, age_s, pts_s, wall_s)
 
     # ---------------------------------------------------------------- alerts and lines
 
@@ -330,11 +332,24 @@ class Hosted:
 
     def state(self) -> dict[str, Any]:
         """As JSON; computed at most twice a second while nothing changes, however many look."""
-        return self._state.get(None, self._stand)[0]
+        return self.told()[0]
 
     def state_text(self) -> str:
         """`state` as it is sent: made once for all who look."""
-        return self._state.get(None, self._stand)[1]
+        return self.told()[1]
+
+    def told(self) -> tuple[dict[str, Any], str]:
+        """`state` and `state_text` of the same moment."""
+        return self._state.get(None, self._stand)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Frames that came and frames that were dropped, by camera; also of sources that are gone,
+        so that they never fall."""
+        return self._sources.counts()
+
+    def alert_counts(self) -> tuple[int, int]:
+        """Judgements and events of all alerts, also of those that were removed."""
+        return self._alerts.counts()
 
     def _stand(self) -> tuple[dict[str, Any], str]:
         state = state_of(self)
@@ -353,10 +368,8 @@ class Hosted:
 
     @property
     def last_event(self) -> int:
-        """Number of the newest event in the take's log; 0 before the first."""
-        newest = max((e.number for e in self.take.events(after=self._last_event)), default=0)
-        self._last_event = max(self._last_event, newest)
-        return self._last_event
+        """Number of the newest event in the take's log; 0 before the first.  Never waits."""
+        return self.take.last_event
 
     def wall_s(self, at_s: float) -> float | None:
         """Unix time of a session time, where it runs with the clock; None where it is not known."""
@@ -399,17 +412,19 @@ class Hosted:
 
         Args:
             forget: forget all of its past first.
+
+        Raises what the first part of it that failed raised; all of it is closed.
         """
         self.announce(closing)
-        self._sources.close()
-        self._narration.stop()
-        self.take.cancel()
-        try:
-            if forget:
-                self.on_forget.tell(None)
-                self.take.forget(0.0, self.take.now_s)
-        finally:
-            self.take.close()
+        ends: list[Callable[[], object]] = [
+            self._sources.close,
+            self._narration.stop,
+            self.take.cancel,
+        ]
+        if forget:
+            self.on_forget.tell(None)
+            ends.append(lambda: self.take.forget(0.0, self.take.now_s))
+        in_turn(*ends, self.take.close)
 
     def _fired(self, event: AlertEvent) -> None:
         self._changed()

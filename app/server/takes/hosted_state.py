@@ -29,6 +29,7 @@ def state_of(hosted: Hosted) -> dict[str, Any]:
         "dropped": dict(stats.dropped),
         "questions_waiting": take.questions_waiting,
         "viewers": hosted.viewers,
+        "missed": hosted.missed,
         "sources": [source.as_json() for source in sources],
         "caption": caption_of(hosted),
         "narrating": hosted.is_narrating,
@@ -67,11 +68,19 @@ def meters_of(hosted: Hosted, stats: TakeStats) -> dict[str, Any]:
 
 
 def tiers_of(take: Take, stats: TakeStats) -> dict[str, int]:
-    """Chunks by codec, and those in the window."""
+    """Chunks in the window, and the others by codec: each is counted once.  What is in the window
+    may lie in the memory as well; it is the newest there, so it is on the first rungs.
+
+    Chunk by chunk (`Take.held`) it would cost 45 ms for 100,000.
+    """
     around_s = max(0.0, stats.newest_s - 2 * take.pace.window_s - 1)
     held = take.held(around_s, math.inf) if math.isfinite(around_s) else []
-    window = sum(run.chunks for run in held if run.place == "window")
-    return {"window": window, **stats.rungs}
+    tiers = {"window": sum(run.chunks for run in held if run.place == "window")}
+    twice = max(0, tiers["window"] + sum(stats.rungs.values()) - stats.chunks)
+    for codec, chunks in stats.rungs.items():
+        tiers[codec] = chunks - min(chunks, twice)
+        twice -= min(chunks, twice)
+    return tiers
 
 
 def device_budget(take: Take, stats: TakeStats) -> int | None:

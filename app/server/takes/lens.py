@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from longtake.server.takes.plain_jpeg import is_plain
 from longtake.streaming.masks import Mask, black_out
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 MOST_SIDE_PX = 640
 MOST_FPS = 5.0
 QUALITY = 75
-_JPEG = b"\xff\xd8\xff"
-_HEAD = 512  # bytes in which a JPEG says that it holds more than a picture
 
 Clock = Callable[[], float]
 
@@ -105,9 +104,9 @@ class Lens:
 def as_it_came(sight: Sight) -> bytes | None:
     """The JPEG that came, where it may be passed on: small, and nothing in it but a picture."""
     jpeg, size = sight.jpeg, sight.size
-    if jpeg is None or size is None or max(size) > MOST_SIDE_PX or not jpeg.startswith(_JPEG):
+    if jpeg is None or size is None or max(size) > MOST_SIDE_PX:
         return None
-    return None if b"Exif" in jpeg[:_HEAD] else jpeg
+    return jpeg if is_plain(jpeg) else None
 
 
 def encoded(sight: Sight, masks: Sequence[Mask], camera: str) -> bytes | None:

@@ -77,6 +77,11 @@ class PushedCamera:
             self._sight = Sight(self._count, arrived_s - age_s, data, size=size)
         return pushed
 
+    @property
+    def has_come(self) -> bool:
+        """At least one frame of it was shown to the take."""
+        return self._count > 0
+
     def miss(self) -> None:
         """A frame came and was let go for a newer one before it was shown to the take."""
         with self._lock:

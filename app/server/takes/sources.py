@@ -17,6 +17,7 @@ from longtake.inbox import MOST_CAMERAS
 from longtake.live_watch import LiveWatch
 from longtake.server.takes import visitors
 from longtake.server.takes.camera_names import check_name, free_name
+from longtake.server.takes.counts import Counts
 from longtake.server.takes.file_source import FileSource
 from longtake.server.takes.lens import Lens
 from longtake.server.takes.pushed_camera import PushedCamera
@@ -25,6 +26,7 @@ from longtake.server.takes.source_state import SourceState
 from longtake.server.takes.uploads import Checked
 from longtake.server.takes.watched_source import WatchedSource
 from longtake.streaming.capture_config import CaptureConfig
+from longtake.streaming.encoded import size_of
 from longtake.streaming.errors import SourceError
 from longtake.streaming.masks import Mask
 
@@ -83,7 +85,8 @@ class Sources:
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._coming: list[str] = []  # names of those that are being opened
-        self._pushed: set[str] = set()  # names that were ever pushed
+        self._pushed: set[str] = set()  # names of which the take has ever accepted a frame
+        self._gone = Counts()
         self._last = 0
         self._is_closed = False
 
@@ -168,82 +171,100 @@ class Sources:
     # ---------------------------------------------------------------- pushed
 
     @contextmanager
-    def claim(self, camera: str, on_removed: Callable[[], object]) -> Iterator[str]:
-        """A name that is the visitor's while he pushes: the empty one where it is free, else the
-        wanted one, with a number where that is in use."""
+    def claim(self, camera: str, on_removed: Callable[[], object]) -> Iterator[PushedCamera]:
+        """A camera that is the visitor's while he pushes: of the wanted name, with a number where
+        that is in use."""
+        check_name(camera)
         with self._lock:
             self._check_open()
             self._make_room()
-            name = self._name_for_pushing(camera)
-            self._pushed.add(name)
+            name = free_name(camera, self._names())
+            self._check_pushed(name)
+            self._let_ended_go(name)
             held = PushedCamera(self._take, name, on_removed)
             id = self._number(held)
         self._changed()
         try:
-            yield name
+            yield held
         finally:
             with self._lock:
-                self._sources.pop(id, None)
+                self._let_go(id)
             self._changed()
 
     def push(
         self,
         data: bytes,
-        camera: str,
+        camera: str | PushedCamera,
         age_s: float = 0.0,
         pts_s: float | None = None,
         wall_s: float | None = None,
-        *,
-        claimed: bool = False,
     ) -> Pushed:
-        """Show one JPEG or PNG; a camera that nobody claimed is a source while it sends."""
-        pushing = self._pushing(camera, claimed)
-        return pushing.push(data, age_s=age_s, pts_s=pts_s, wall_s=wall_s)
+        """Show one JPEG or PNG, of a camera that was claimed, or by a name: one that nobody claimed
+        is a source while it sends."""
+        size_of(data)  # what is no picture makes no source
+        if isinstance(camera, PushedCamera):
+            id, pushing = self._claimed(camera)
+        else:
+            id, pushing = self._unclaimed(camera)
+        try:
+            pushed = pushing.push(data, age_s=age_s, pts_s=pts_s, wall_s=wall_s)
+        except BaseException:
+            with self._lock:
+                if not pushing.is_claimed and not pushing.has_come:
+                    self._let_go(id)
+            raise
+        if pushed.accepted:
+            with self._lock:
+                self._pushed.add(pushing.camera)
+        return pushed
 
-    def miss(self, camera: str) -> None:
-        """A frame was let go for a newer one before it was shown."""
-        with self._lock:
-            found = self._find_pushed(camera)
-        if found is not None:
-            found.miss()
-
-    def _pushing(self, camera: str, claimed: bool) -> PushedCamera:
+    def _claimed(self, camera: PushedCamera) -> tuple[str, PushedCamera]:
+        """With its id."""
         with self._lock:
             self._check_open()
-            found = self._find_pushed(camera)
-            if found is None and claimed:
-                raise Ending(f"camera {camera!r} was removed")
-            if found is None:
-                check_name(camera)
-                if camera in self._names():
-                    raise SourceInTheWay(
-                        f"camera={camera!r}: is watched here already; push under another name"
-                    )
-                self._make_room()
-                self._pushed.add(camera)
-                found = PushedCamera(self._take, camera)
-                self._number(found)
-        return found
+            for id, source in self._sources.items():
+                if source is camera:
+                    return id, camera
+        raise Ending(f"camera {camera.camera!r} was removed")
 
-    def _find_pushed(self, camera: str) -> PushedCamera | None:
-        for source in self._sources.values():
-            if isinstance(source, PushedCamera) and source.camera == camera:
-                return source
-        return None
+    def _unclaimed(self, camera: str) -> tuple[str, PushedCamera]:
+        """The one of this name that sends, or a new one; with its id."""
+        check_name(camera)
+        with self._lock:
+            self._check_open()
+            self._let_ended_go(camera)
+            for id, source in self._sources.items():
+                if isinstance(source, PushedCamera) and source.camera == camera:
+                    if source.is_claimed:
+                        raise SourceInTheWay(
+                            f"camera={camera!r}: belongs to somebody who is pushing; push under "
+                            "another name"
+                        )
+                    return id, source
+            if camera in self._names():
+                raise SourceInTheWay(
+                    f"camera={camera!r}: is watched here already; push under another name"
+                )
+            self._check_pushed(camera)
+            self._make_room()
+            pushing = PushedCamera(self._take, camera)
+            return self._number(pushing), pushing
 
-    def _name_for_pushing(self, wanted: str) -> str:
+    def _check_pushed(self, camera: str) -> None:
         """Takes remember the names of pushed cameras for good, and only so many."""
-        taken = self._names()
-        if "" not in taken:
-            return ""
-        check_name(wanted)
-        name = free_name(wanted, taken)
-        if name in self._pushed or len(self._pushed) < MOST_PUSHED:
-            return name
-        free = next((known for known in sorted(self._pushed) if known not in taken), None)
-        if free is None:
-            raise TooMany(f"camera={wanted!r}: {MOST_PUSHED} cameras are pushed already")
-        return free
+        if camera not in self._pushed and len(self._pushed) >= MOST_PUSHED:
+            raise TooMany(
+                f"camera={camera!r}: this take has seen frames of {MOST_PUSHED} cameras, as many "
+                "as may be pushed in one; push under a name that it knows, or open another take",
+                retry_after_s=60.0,
+            )
+
+    def _let_ended_go(self, camera: str) -> None:
+        """Under the lock: pushed cameras of this name of which nothing comes any more."""
+        for id, source in list(self._sources.items()):
+            if isinstance(source, PushedCamera) and source.camera == camera:
+                if source.state(id).is_over:
+                    self._let_go(id)
 
     # ---------------------------------------------------------------- all of them
 
@@ -254,7 +275,7 @@ class Sources:
             NoSuchSource: if there is none of this id.
         """
         with self._lock:
-            source = self._sources.pop(id, None)
+            source = self._let_go(id)
             known = ", ".join(self._sources) or "none"
         if source is None:
             raise NoSuchSource(f"source {id!r}: there is no such one; there is {known}")
@@ -270,8 +291,14 @@ class Sources:
         if gone:
             with self._lock:
                 for id in gone:
-                    self._sources.pop(id, None)
+                    self._let_go(id)
         return [state for state in states if state.id not in gone]
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Frames that came and frames that were dropped of each camera, of all its sources so far.
+        These numbers never fall."""
+        with self._lock:
+            return self._gone.with_more(s.state(id) for id, s in self._sources.items())
 
     def lens(self, camera: str) -> Lens | None:
         """Of a camera by its name; of two the one that came last."""
@@ -313,7 +340,7 @@ class Sources:
             self._check_open()
             self._make_room()
             taken = self._names()
-            name = free_name(camera, taken) if camera == "" and camera in taken else camera
+            name = free_name(camera, taken) if camera == "" else camera
             if name in taken:
                 raise SourceInTheWay(
                     f"camera={camera!r}: another source of this take has this name; choose another"
@@ -341,6 +368,13 @@ class Sources:
         self._sources[id] = source
         return id
 
+    def _let_go(self, id: str) -> Source | None:
+        """Under the lock: it is no source any more, and what came of it stays counted."""
+        source = self._sources.pop(id, None)
+        if source is not None:
+            self._gone.add(source.state(id))
+        return source
+
     def _make_room(self) -> None:
         """Under the lock: those that are over are let go where there are too many."""
         most = self._config.max_sources
@@ -348,7 +382,7 @@ class Sources:
             if len(self._sources) + len(self._coming) < most:
                 return
             if source.state(id).is_over:
-                del self._sources[id]
+                self._let_go(id)
         if len(self._sources) + len(self._coming) >= most:
             raise TooMany(
                 f"{most} sources are watched or pushed in this take already: remove one first, or "

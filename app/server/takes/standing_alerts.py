@@ -51,6 +51,7 @@ class StandingAlerts:
         self._lock = threading.Lock()
         self._alerts: dict[str, Alert] = {}
         self._last = 0
+        self._gone = (0, 0)  # judgements and events of those that were removed
 
     def add(self, condition: str, settings: Mapping[str, Any]) -> AlertState:
         """Watch for something from now on; settings as `Take.alert` takes them.
@@ -80,7 +81,10 @@ class StandingAlerts:
         """For good.  Raises `NoSuchAlert`."""
         alert = self._find(id)
         with self._lock:
-            self._alerts.pop(id, None)
+            if self._alerts.pop(id, None) is not None:
+                judged, fired = self._gone
+                stats = alert.stats()
+                self._gone = judged + stats.judged, fired + stats.fired
         alert.cancel()
 
     def find(self, id: str) -> AlertState:
@@ -91,6 +95,13 @@ class StandingAlerts:
         with self._lock:
             alerts = list(self._alerts.items())
         return [state_of(id, alert) for id, alert in alerts]
+
+    def counts(self) -> tuple[int, int]:
+        """Judgements and events, also of those that were removed: these never fall."""
+        with self._lock:
+            stats = [alert.stats() for alert in self._alerts.values()]
+            judged, fired = self._gone
+        return judged + sum(s.judged for s in stats), fired + sum(s.fired for s in stats)
 
     def _find(self, id: str) -> Alert:
         with self._lock:

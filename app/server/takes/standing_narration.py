@@ -24,6 +24,7 @@ class StandingNarration:
         self._lock, self._renewing = threading.Lock(), threading.Lock()
         self._narration: Narration | None = None
         self._wanted: dict[str, Any] | None = None  # settings; None: nobody wants one
+        self._wishes = 0  # times that somebody began or ended one
         self._line: Line | None = None
 
     @property
@@ -33,14 +34,13 @@ class StandingNarration:
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Lines from now on; settings as `Take.narrate` takes them.  Raises as it does."""
-        narration = self._take.narrate(**settings)
-        with self._lock:
-            self._narration, self._wanted, self._line = narration, dict(settings), None
+        self._begin(settings, None)
 
     def stop(self) -> None:
         """Say no more.  May be called twice."""
         with self._lock:
             narration, self._narration, self._wanted = self._narration, None, None
+            self._wishes += 1
         if narration is not None:
             narration.close()
 
@@ -49,10 +49,10 @@ class StandingNarration:
         worker."""
         with self._lock:
             is_over = self._narration is not None and self._narration.is_over
-            settings = self._wanted if is_over else None
+            settings, wish = self._wanted if is_over else None, self._wishes
         if settings is not None and self._renewing.acquire(blocking=False):
             try:
-                self.begin(settings)
+                self._begin(settings, wish)
             except (ValueError, RuntimeError) as error:  # somebody else narrates it, or it closes
                 _log.warning("a narration is not begun again: %s", redact(one_line(error)))
             finally:
@@ -62,6 +62,17 @@ class StandingNarration:
         """The same without waiting."""
         if self._narration is not None and self._narration.is_over:
             threading.Thread(target=self.renew, name="longtake-narrate", daemon=True).start()
+
+    def _begin(self, settings: dict[str, Any], wish: int | None) -> None:
+        """None: somebody wishes it; else it is for a wish that must not be an older one by then."""
+        narration = self._take.narrate(**settings)
+        with self._lock:
+            is_late = wish is not None and wish != self._wishes
+            if not is_late:
+                self._narration, self._wanted, self._line = narration, dict(settings), None
+                self._wishes += 1
+        if is_late:
+            narration.close()
 
     def line(self) -> Line | None:
         """The newest line of this narration; takes those that wait."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from longtake.memory.events import Event
@@ -82,22 +83,11 @@ def timeline_of(
 
 
 def event_json(hosted: Hosted, event: Event) -> dict[str, Any]:
-    """One event of the take's log, with where its picture is."""
-    return {
-        "number": event.number,
-        "kind": event.kind,
-        "start_s": event.start_s,
-        "end_s": event.end_s,
-        "name": event.name,
-        "text": event.text,
-        "camera": event.camera,
-        "score": event.score,
-        "picture": picture_url(hosted.id, event),
-    }
-
-
-def picture_url(take: str, event: Event) -> str:
-    """Of the picture that is nearest in time.  By its time: which one that is, is looked up when
+    """One event of the take's log, with where its picture is: that of its beginning, which is the
+    earliest moment that shows it.  By its time: which picture is nearest to that is looked up when
     somebody wants to see it, and not for a thousand events at once."""
-    camera = f"&camera={quote(event.camera, safe='')}" if event.camera else ""
-    return f"/v1/takes/{take}/frames/at.jpg?at_s={event.start_s:.3f}{camera}"
+    at = {"at_s": f"{max(0.0, event.start_s):.3f}"} | (
+        {"camera": event.camera} if event.camera else {}
+    )
+    picture = f"/v1/takes/{hosted.id}/frames/at.jpg?{urlencode(at)}"
+    return {**asdict(event), "picture": picture}

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from longtake.server.private_folder import PrivateFolder, remove_left
+from longtake.server.takes.places import Places
 from longtake.server.takes.refusals import Ending
 from longtake.streaming.errors import NotAVideo
 
@@ -27,6 +29,7 @@ FORMATS = (
     "mpegvideo,gif,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe"
 )
 _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+MOST_AT_ONCE = 4  # that are on their way
 _DOUBT_S = 1.0  # what containers say of their length is rounded
 
 
@@ -56,6 +59,7 @@ class Uploads:
         self._lock = threading.Lock()
         self._folder: PrivateFolder | None = None
         self._is_closed = False
+        self._places = Places(MOST_AT_ONCE, "videos are being sent")
         remove_left(folder)
 
     def begin(self) -> Upload:
@@ -64,14 +68,20 @@ class Uploads:
         Raises:
             OSError: if the folder cannot be made or written.
             Ending: if the server is being closed.
+            TooMany: if as many are on their way as may be.
         """
-        with self._lock:
-            if self._is_closed:
-                raise Ending("this server is ending: nothing is uploaded any more")
-            if self._folder is None:
-                self._folder = PrivateFolder("uploads", self._parent)
-            path = self._folder.path / secrets.token_hex(16)
-        return Upload(path, self._config.max_upload_bytes)
+        leave = self._places.take()
+        try:
+            with self._lock:
+                if self._is_closed:
+                    raise Ending("this server is ending: nothing is uploaded any more")
+                if self._folder is None:
+                    self._folder = PrivateFolder("uploads", self._parent)
+                path = self._folder.path / secrets.token_hex(16)
+            return Upload(path, self._config.max_upload_bytes, leave)
+        except BaseException:
+            leave()
+            raise
 
     def check(self, path: Path) -> Checked:
         """What an upload is, by its content.
@@ -98,10 +108,17 @@ class Uploads:
 
 
 class Upload:
-    """One file on its way; `discard` unless somebody takes it over."""
+    """One file on its way; `discard` unless somebody takes it over.
 
-    def __init__(self, path: Path, most_bytes: int) -> None:
+    Args:
+        ended: called when it is on its way no more; may be called twice.
+    """
+
+    def __init__(
+        self, path: Path, most_bytes: int, ended: Callable[[], object] = lambda: None
+    ) -> None:
         self.path, self.bytes, self._most_bytes = path, 0, most_bytes
+        self._ended = ended
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._file: BinaryIO | None = os.fdopen(os.open(path, flags, 0o600), "wb")
 
@@ -129,8 +146,11 @@ class Upload:
 
     def _end(self) -> None:
         file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        try:
+            if file is not None:
+                file.close()
+        finally:
+            self._ended()
 
 
 def check(path: Path, config: ServeConfig) -> Checked:

@@ -192,6 +192,16 @@ def _check_prompt(session: Session, tokens: int, spoken: int) -> None:
         )
 
 
+def check_room(session: Session, question: str, decoding: Decoding | None) -> None:
+    """As a question is checked when its turn has come.  From any thread.
+
+    Raises:
+        ValueError: if it is too long, with the answer that it may get.
+    """
+    spoken = decoding or session.config.decoding
+    _check_prompt(session, len(session.adapter.prompt(question).ids), spoken.max_tokens)
+
+
 def fit_dialogue(session: Session, asked: Asked) -> list[tuple[str, str]]:
     """The newest turns that fit into ``dialogue_tokens``, and into what the rest leaves free."""
     adapter, pace = session.adapter, session.pace

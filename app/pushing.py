@@ -54,9 +54,8 @@ class Pushing:
             size_of(image)  # what is wrong with it is said, whether or not it is wanted
         policy, is_timed = self._session.config.capture.policy, pts_s is not None
         if pts_s is None:
-            reading = [w.address for w in self._seeing.watches if isinstance(w, Watch)]
-            if reading:
-                why = f"{reading[0]} is being read, which has a time of its own: give pts_s"
+            if any(isinstance(watch, Watch) for watch in self._seeing.watches):
+                why = "a file is being read, which has a time of its own: give pts_s"
                 return Pushed(False, self._inbox.refuse(BESIDE_FILE, why), 0.0)
             pts_s = self._time.run_for_push(age_s)
             wall_s = time.time() - age_s if wall_s is None else wall_s
@@ -71,7 +70,7 @@ class Pushing:
         newest_s, ahead_s = self._time.newest_read_s, self._time.ahead_s
         sampled = policy == "newest" or (policy == "auto" and not is_timed)
         reason = self._inbox.push(camera, pts_s, newest_s, own, ahead_s, sampled=sampled)
-        return Pushed(not reason, reason, lag_s)
+        return Pushed(not reason, reason, 0.0 if pts_s > ahead_s else lag_s)
 
 
 def _check_times(pts_s: float | None, age_s: float) -> None:

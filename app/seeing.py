@@ -41,6 +41,10 @@ class Follower(Protocol):
         ...
 
 
+class NotAlone(RuntimeError):
+    """A file has a time of its own: nothing is watched beside it."""
+
+
 class Seeing:
     """Of one take.  `work` and what begins with "on the worker" run there, the rest anywhere.
 
@@ -116,9 +120,9 @@ class Seeing:
                 watch.stop()
 
     def check_alone(self, address: str) -> None:
-        """Raises RuntimeError if anything is watched beside which no file can be."""
+        """Raises `NotAlone` if anything is watched beside which no file can be."""
         if self._watches:
-            raise RuntimeError(
+            raise NotAlone(
                 f"{address}: {self._watches[0].address} is still being watched: wait() for it, or "
                 "open another take for a second source"
             )

@@ -22,6 +22,7 @@ from longtake.alerts.alert_config import AlertConfig
 from longtake.alerts.alerts import Alerts
 from longtake.alerts.event import AlertEvent
 from longtake.answer import Answer
+from longtake.answering import check_room
 from longtake.asked import Asked, Select
 from longtake.asking import Asking
 from longtake.cameras import Cameras
@@ -438,6 +439,14 @@ class Take:
             lambda: self._dialogues.turns(conversation) if given is None else given,
             remember,
         )
+
+    def check_room(self, question: str, decoding: Decoding | None = None) -> None:
+        """Whether question and answer fit into the model, before the question's turn has come.
+
+        Raises:
+            ValueError: if not; says how long they are.
+        """
+        check_room(self._session, question, decoding)
 
     def prepare(self) -> None:
         """Load what the config's plan of recall needs, so that what is wrong with it is told now.

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from longtake.memory import files
 from longtake.memory.files import MemoryDamaged, MemoryFull
 
+_LEAST_FREE_BYTES = 1 << 16  # in less SQLite cannot work
 _PATIENCE_MS = 5000  # with others who use the file
 
 
@@ -202,7 +204,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or _is_full(path):
             raise MemoryFull(f"{path}: the disk is full; earlier chunks are kept") from error
         raise OSError(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -210,6 +212,14 @@ def translated(path: Path) -> Iterator[None]:
             f"{path}: {error}. The segments beside it still hold every chunk: "
             f"longtake memory verify --rebuild {path.parent} makes it again from them"
         ) from error
+
+
+def _is_full(path: Path) -> bool:
+    """SQLite tells a disk that has no room for its log or its index in other words."""
+    try:
+        return disk_usage(path.parent).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def size_on_disk(path: Path) -> int:

@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 from av.buffer import Buffer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 ASPECT_LIMIT = 8  # a pixel this many times as wide as high, or as high as wide, is nonsense
@@ -35,8 +36,11 @@ def to_rgb(
     """
     width, height = _shown_size(frame.width, frame.height, max_side, pixel_aspect)
     has_alpha = _has_alpha(frame)
-    image = frame.to_ndarray(format="rgba" if has_alpha else "rgb24", width=width, height=height)
-    picture = np.asarray(image, np.uint8)
+    # One of its own: the frame's would live as long as the frame does, with threads, and a frame
+    # whose side data was looked at refers to itself.
+    kind = "rgba" if has_alpha else "rgb24"
+    shown = VideoReformatter().reformat(frame, width, height, kind)
+    picture = np.asarray(shown.to_ndarray(), np.uint8)
     return np.ascontiguousarray(_upright(_on_white(picture) if has_alpha else picture, frame))
 
 

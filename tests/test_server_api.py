@@ -27,6 +27,7 @@ from longtake.models.embedded.filming import write_film
 from longtake.server.app import create_app
 from longtake.server.config import ServeConfig
 from longtake.server.door.access import Access
+from longtake.server.routes.blocking import THREADS
 from longtake.server.routes.sse import beating
 from tests.rigs.api import SECONDS, WAIT_S, Api, api, busy, jpeg, show, until
 from tests.rigs.serving import serving
@@ -212,7 +213,7 @@ def test_a_question_too_many_is_told_to_come_back(face: Api) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_whoever_leaves_has_his_question_cancelled(
-    face: Api, stream: bool, monkeypatch: pytest.MonkeyPatch
+    face: Api, stream: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers: list[Answer] = []
     askings: list[Asking] = []
@@ -239,6 +240,7 @@ def test_whoever_leaves_has_his_question_cancelled(
     finally:
         leave()
     assert answers[0].partial and answers[0].timings.tokens == 0
+    assert "request failed" not in caplog.text
     until(lambda: open_questions(face) == 0, "it is not counted any more")
 
 
@@ -535,17 +537,31 @@ def test_who_leaves_an_export_leaves_no_folder(
     until(lambda: not list(tmp_path.iterdir()), "its folder is gone")
 
 
-def test_answers_are_ended_and_frames_shown_while_others_wait_for_the_worker(face: Api) -> None:
-    with ThreadPoolExecutor(12) as pool:
-        with busy(face.live):
-            query = {"q": "ring"}
-            found = [pool.submit(face.http.get, f"{TAKE}/search", params=query) for _ in range(12)]
+def test_answers_are_ended_and_frames_shown_while_others_wait(
+    face: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, over = threading.Semaphore(0), threading.Event()
+
+    def search(*_: object) -> list[object]:
+        waiting.release()
+        assert over.wait(WAIT_S)
+        return []
+
+    monkeypatch.setattr(face.live.take, "search", search)
+    with ThreadPoolExecutor(THREADS) as pool:
+        query = {"q": "ring"}
+        found = [pool.submit(face.http.get, f"{TAKE}/search", params=query) for _ in range(THREADS)]
+        try:
+            assert all(waiting.acquire(timeout=WAIT_S) for _ in range(THREADS))
             assert ok(face.http.post(f"{TAKE}/cancel")) == {"cancelled": 0}
-            image = jpeg(np.zeros((8, 8, 3), np.uint8))
-            sent = {"image": ("a.jpg", image)}
+            sent = {"image": ("a.jpg", jpeg(np.zeros((8, 8, 3), np.uint8)))}
             assert "accepted" in ok(face.http.post(f"{TAKE}/frames", files=sent))
+            assert ok(face.http.delete(f"{TAKE}/narration")) == {"narrating": False}
             wrong(face.http.delete(f"{TAKE}/sources/none"), 404, "no_such_source")
+            wrong(face.http.delete(f"{TAKE}/alerts/none"), 404, "no_such_alert")
             assert not any(each.done() for each in found)
+        finally:
+            over.set()
         assert all(each.result().status_code == 200 for each in found)
 
 

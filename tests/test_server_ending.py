@@ -1,4 +1,4 @@
-"""How a server ends while work is under way, and that what is short does not wait for what is long."""
+"""How a server ends while work is under way, and what waits for what."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from longtake.server.takes.refusals import NothingSeen
-from tests.rigs.api import SECONDS, Api, api, show, until
+from tests.rigs.api import SECONDS, Api, api, jpeg, show, until
 
 UNITS = ("_bytes", "_seconds", "_total", "_per_second", "_created")
 COUNTED = frozenset(
@@ -114,6 +114,20 @@ def test_takes_that_are_opened_later_and_not_over_http_are_counted_too(face: Api
 def test_refused_questions_are_counted_by_why(face: Api) -> None:
     face.http.post("/v1/takes/live/ask", json={"question": " "})
     assert value(face, "longtake_questions_failed_total", code="invalid_value") == 1
+
+
+def test_a_camera_that_is_gone_stays_counted(face: Api) -> None:
+    """And what slow viewers miss is told."""
+    with face.live.claim("wrist") as camera:
+        face.live.push(jpeg(next(face.film.frames())[1]), camera=camera)
+        face.live.miss_previews(3)
+        before = value(face, "longtake_camera_frames_seen_total", take="live", camera="wrist")
+        assert before == 1
+    state = face.live.state()
+    assert "wrist" not in [source["camera"] for source in state["sources"]]
+    told = value(face, "longtake_camera_frames_seen_total", take="live", camera="wrist")
+    assert told == before
+    assert value(face, "longtake_previews_missed_total", take="live") == state["missed"] >= 3
 
 
 def test_no_address_and_no_question_is_told(face: Api) -> None:

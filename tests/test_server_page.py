@@ -241,3 +241,42 @@ def test_an_alert_that_makes_no_sense_is_refused_in_words(served: Served) -> Non
 def test_words_of_an_error_are_text(served: Served) -> None:
     said = served.call(served.event("lt-address", "submit"), "<img src=x onerror=alert(1)>", "")
     assert not said["success"] and "<img" not in said["output"]["error"]
+
+
+def test_the_page_names_early_what_gradios_scripts_would_find_step_by_step(served: Served) -> None:
+    sent = served.http.get("/")
+    named = re.findall(r"</assets/([\w-]+\.js)>;rel=modulepreload", sent.headers["link"])
+    assert len(named) > 15 and len(named) == len(set(named))
+    assert named[0].startswith("index-")
+    assert any(each.startswith("Blocks-") for each in named)
+    for each in named:
+        assert served.http.get(f"/assets/{each}").status_code == 200, each
+    assert "link" not in served.http.get("/healthz").headers
+
+
+def test_gradios_scripts_are_compressed_and_may_be_kept(served: Served) -> None:
+    (name,) = re.findall(r'src="\./assets/(index-[\w-]+\.js)"', served.html)
+    got = served.http.get(f"/assets/{name}", headers={"Accept-Encoding": "gzip"})
+    assert got.headers["content-encoding"] == "gzip"
+    assert "immutable" in got.headers["cache-control"]
+    assert got.headers["content-type"].startswith("text/javascript")
+    plain = served.http.get(f"/assets/{name}", headers={"Accept-Encoding": "identity"})
+    assert plain.content == got.content
+    assert served.http.get("/assets/index-nothere1.js").status_code == 404
+
+
+def test_the_first_look_waits_for_none_of_the_forms(served: Served) -> None:
+    parts = served.config["components"]
+    seen = {each["type"] for each in parts if each["props"].get("visible", True) is True}
+    assert seen == {"column", "row", "html", "textbox", "form"}
+    sent = served.http.get("/static/longtake.css", headers={"Accept-Encoding": "gzip"})
+    assert sent.headers["content-encoding"] == "gzip"
+
+
+def test_the_examples_are_questions_that_the_model_can_answer(served: Served) -> None:
+    loaded = served.call(served.event("", "load"), visitor="c" * 32)["output"]["data"]
+    examples = [each["text"] for each in loaded[2]["examples"]]
+    assert len(examples) == 3 and loaded[2]["visible"] is True
+    for each in examples:
+        drawn = json.dumps(served.call(served.event("lt-question", "submit"), each)["output"])
+        assert "do not know that kind" not in drawn, each

@@ -160,7 +160,7 @@ def test_an_age_that_all_frames_of_a_camera_have_is_not_lost(
         sent_s = time.monotonic()
         pushing.send(message(jpeg(seed=number), sent_s - 0.8, number, age_ms=800))
         assert heard(pushing)["accepted"]
-        until(lambda: time.monotonic() > sent_s + 0.5)
+        until(lambda since_s=sent_s: time.monotonic() > since_s + 0.5)  # type: ignore[misc]
     taken_s = take.take.read_latest(max_age_ms=1e6).pts_s
     assert take.take.now_s - taken_s >= 0.8 + 0.5 - 0.01
     assert take.sources()[0].lag_s >= 0.8
@@ -283,6 +283,21 @@ def test_what_fails_inside_is_logged_and_not_told(
     code, reason = closed(pushing)
     assert code == 1011 and "secret" not in reason
     assert "is gone" in caplog.text
+
+
+def test_what_fails_while_a_frame_is_shown_is_logged_and_not_told(
+    take: Hosted,
+    pushing: ClientConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(take, "push", fail)
+    pushing.send(message(jpeg(), 1.0))
+    code, reason = closed(pushing)
+    assert code == 1011 and "CUDA" not in reason and "CUDA" in caplog.text
 
 
 @pytest.mark.parametrize("which", ["frames", "view"])

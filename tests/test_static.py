@@ -94,7 +94,9 @@ def test_every_import_is_there(name: str) -> None:
 def test_every_script_is_used() -> None:
     used = {Path(each).name for path in SCRIPTS for each in IMPORT.findall(path.read_text())}
     unused = set(names(SCRIPTS)) - used
-    assert unused == {"main.js", "upload.js"}  # the page's head names these
+    assert unused == {"begin.js", "main.js", "upload.js"}  # the page's head names the first
+    begin = (STATIC / "begin.js").read_text()
+    assert all(f"'./{each}'" in begin for each in unused - {"begin.js"})
 
 
 @by_name("name", names(STYLES))

@@ -18,11 +18,6 @@ from longtake.ui.toasts import telling
 from longtake.ui.visit import Visit
 from longtake.ui.wiring import Wiring
 
-EXAMPLES = (
-    "What is happening now?",
-    "What changed in the last minute?",
-    "What was seen first?",
-)
 DRAWN_EVERY_S = 0.1  # while an answer is spoken
 MOST_LETTERS = 2000  # of a question
 LEFT = "This answer was not spoken to its end: the page was left."
@@ -44,7 +39,6 @@ class ChatColumn:
             latex_delimiters=[],
             feedback_options=None,
             buttons=[],
-            examples=[{"text": each} for each in EXAMPLES],
             placeholder="Ask about now, or about anything that was seen.",
             height="100%",
             scale=1,
@@ -78,11 +72,21 @@ class ChatColumn:
         )
 
     async def restored(self, visit: Visit) -> list[dict[str, Any]]:
-        """What a page that is loaded again shows."""
+        """What was said, as a page that is loaded again shows it."""
         try:
             return messages(self._chat(visit))
         except Refused:
             return []
+
+    async def begun(self, visit: Visit) -> Any:
+        """How the chat stands when a page is loaded: hidden until then."""
+        shown: dict[str, Any] = {"value": await self.restored(visit), "visible": True}
+        try:
+            examples = self._backend.examples(self._backend.find(visit.take))
+            shown["examples"] = [{"text": each} for each in examples]
+        except Refused:
+            pass  # there is no such take: nothing can be asked
+        return gr.update(**shown)
 
     def _chat(self, visit: Visit) -> Chat:
         return self._chats.find(self._backend.find(visit.take), visit.visitor)

@@ -74,8 +74,7 @@ def build(backend: Backend) -> gr.Blocks:
 
         async def begin(visit: Visit) -> tuple[Any, ...]:
             links = _brand(backend.takes(), _seen(backend, visit))
-            said = gr.update(value=await chat.restored(visit), visible=True)
-            return visit.said(), links, said
+            return visit.said(), links, await chat.begun(visit)
 
         begun = wiring.listen(page.load, begin, (), [place, takes, chat.chat])
         more.show(begun.then)

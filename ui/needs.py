@@ -126,6 +126,9 @@ class Backend(Protocol):
     def find(self, take: str | None) -> str:
         """The id of an open take; None: of the one that a visitor sees who names none."""
 
+    def examples(self, take: str) -> Sequence[str]:
+        """Questions that its model can answer."""
+
     async def ask(
         self,
         take: str,

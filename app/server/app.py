@@ -87,6 +87,7 @@ def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | Non
         lifespan=_lifespan(face),
     )
     add_handlers(app)
+    app.add_middleware(InOrder)
     for part in (
         takes,
         ask,
@@ -105,7 +106,7 @@ def create_app(hall: Hall, access: Access, config: ServeConfig, page: Page | Non
     add_static_files(app)
     if page is not None:
         app = page.mount(app)
-    return Guard(InOrder(app), access, config)
+    return Guard(app, access, config)
 
 
 def _lifespan(face: Face) -> Any:

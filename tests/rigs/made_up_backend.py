@@ -85,6 +85,9 @@ class MadeUpBackend:
             raise Refused(f"take {take}: is not open; there is live, kitchen")
         return take or "live"
 
+    def examples(self, take: str) -> Sequence[str]:
+        return ["What is happening now?"]
+
     async def ask(
         self,
         take: str,

@@ -33,6 +33,11 @@ HITS = 12  # moments that a search shows
 MOST_MISSING = 3  # gaps that an answer names
 QUALITY = 90  # of a frame that came as pixels
 GIB = 1 << 30
+EXAMPLES = (
+    "What is happening now?",
+    "What changed in the last minute?",
+    "What was seen first?",
+)
 
 
 @contextmanager
@@ -74,6 +79,11 @@ class PageBackend:
     def find(self, take: str | None) -> str:
         with refusing():
             return self._hall.find(take).id
+
+    def examples(self, take: str) -> Sequence[str]:
+        with refusing():
+            is_drawn = self._hall.find(take).take.adapter.recipe.world_version is not None
+        return _of_the_drawn_world() if is_drawn else EXAMPLES
 
     async def ask(
         self,
@@ -202,6 +212,19 @@ class PushingSeat:
 
     def leave(self) -> None:
         self._held.close()
+
+
+def _of_the_drawn_world() -> Sequence[str]:
+    """For models that know nothing else: one of each kind that they were trained on."""
+    from longtake.models.embedded.questions import HELD_OUT, Referent
+
+    about = {
+        "color": Referent("star", None),
+        "shape": Referent(None, "red"),
+        "exist": Referent("ring", "blue"),
+    }
+    asked = (HELD_OUT[kind][0].format(r=who.words()) for kind, who in about.items())
+    return tuple(each.replace("thing thing", "thing").capitalize() for each in asked)
 
 
 def _reply(answer: Answer) -> Reply:

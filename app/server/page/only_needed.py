@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from longtake.server.door.denial import Denial
 
 _HASH = "[A-Za-z0-9]{1,64}"
 _READ = re.compile(
@@ -22,6 +23,7 @@ _SENT = re.compile(
     f"/gradio_api/queue/join|/gradio_api/cancel|/gradio_api/reset"
     f"|/gradio_api/stream/{_HASH}(/close)?"
 )
+_NOTHING = Denial(404, "there is nothing here; /openapi.json says what there is", "no_such_path")
 _BY_METHOD = {"GET": _READ, "HEAD": _READ, "POST": _SENT}
 
 
@@ -38,7 +40,7 @@ class OnlyNeeded:
             await receive()
             await send({"type": "websocket.close", "code": 4404, "reason": "nothing is here"})
         else:
-            await PlainTextResponse("There is nothing here.\n", 404)(scope, receive, send)
+            await _NOTHING.say(scope, receive, send)
 
 
 def is_needed(scope: Scope) -> bool:

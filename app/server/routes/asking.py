@@ -56,7 +56,7 @@ async def whole(request: Request, asking: Waiting) -> Answer:
         asking.cancel()
         for task in (answer, gone):
             task.cancel()
-        await asyncio.wait({answer, gone})
+        await asyncio.gather(answer, gone, return_exceptions=True)  # also what nobody reads
 
 
 async def pieces(asking: Waiting) -> AsyncGenerator[str | Answer]:

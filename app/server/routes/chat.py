@@ -154,8 +154,11 @@ def _text(message: ChatMessage, where: str) -> str:
         return ""
     if isinstance(message.content, str):
         return message.content
-    for part in message.content:
-        if part.type != "text" or part.text is None:
+    for number, part in enumerate(message.content):
+        if part.type == "text" and part.text is None:
+            said = f"{where}.content.{number}: text is missing; a part of type 'text' has it"
+            raise Problem(400, "invalid_value", said, "messages")
+        if part.type != "text":
             said = (
                 f"{where}: a part of type {part.type!r}; words alone can be asked, and pictures "
                 "are shown to a take with POST /v1/takes/{take}/frames"

@@ -28,6 +28,7 @@ from longtake.memory.files import MemoryFull, MemoryInUse
 from longtake.memory.known import ChunkMissing
 from longtake.models.base import ModelError
 from longtake.server.error_kinds import kind_of
+from longtake.server.own_places import without_places
 from longtake.server.takes.refusals import (
     Ending,
     NoSuchAlert,
@@ -52,6 +53,7 @@ from longtake.wording import one_line
 RETRY_S = 2  # said with 429 and 503 where nothing better is known
 MOST_WORDS = 2000  # letters of a message
 CLOSED = ("this take is closed", "this engine is closed")  # as `Take` and `Engine` say it
+MEMORY_CLOSED = ": this memory is closed"  # as a `Store` says it, behind its folder
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +145,8 @@ _CODES = {404: "no_such_path", 405: "method_not_allowed", 413: "too_large", 401:
 
 def is_closed(error: BaseException) -> bool:
     """Whether a verb was refused because its take, or the engine, was closed."""
+    if type(error) is ValueError and str(error).endswith(MEMORY_CLOSED):
+        return True  # in the middle of a verb
     return type(error) is RuntimeError and str(error) in CLOSED
 
 
@@ -155,7 +159,7 @@ def refused(error: RuntimeError) -> BaseException:
 
 
 def _words(error: BaseException) -> str:
-    return one_line(error)[:MOST_WORDS]
+    return without_places(one_line(error))[:MOST_WORDS]
 
 
 def _named(error: BaseException) -> str:
@@ -190,8 +194,17 @@ def printable_words(text: str) -> str:
     return redact(text)[:MOST_WORDS]
 
 
-async def _answer(_: Request, error: Exception) -> JSONResponse:
-    found = problem_of(error)
+def _of_body(request: Request) -> Problem:
+    """Of a body that nothing could be read from: FastAPI tells of it without a kind."""
+    if "json" in request.headers.get("content-type", "json"):
+        said = "the body is no JSON that can be read here: too deep, or a number of it too long"
+        return Problem(400, "invalid_json", said)
+    return Problem(400, "invalid_form", "the form is cut off, or is none, or has too many parts")
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    is_of_body = isinstance(error, HTTPException) and error.status_code == 400
+    found = _of_body(request) if is_of_body else problem_of(error)
     response = found.response()
     if isinstance(error, HTTPException):
         response.headers.update(error.headers or {})

@@ -69,6 +69,7 @@ def router(face: Face) -> APIRouter:
     async def add_file(take: str, request: Request) -> Response:
         """It is removed when it has been seen."""
         hosted = face.hall.find(take)
+        hosted.check_file("the video")  # before all of it has come
         sent = await receive(request, face.hall.uploads, face.pools.blocking)
         try:
             state = await face.pools.blocking.run(

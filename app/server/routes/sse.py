@@ -75,6 +75,5 @@ async def beating(told: AsyncGenerator[bytes], heartbeat_s: float) -> AsyncItera
             yield piece
             begun = asyncio.ensure_future(anext(told, None))
     finally:
-        if not begun.done():
-            begun.cancel()
-            await asyncio.wait({begun})
+        begun.cancel()
+        await asyncio.gather(begun, return_exceptions=True)  # nobody reads what went wrong

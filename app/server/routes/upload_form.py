@@ -135,7 +135,9 @@ class _Parts:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         self._current = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._current == "file" and b"filename" in options and self.name is None:
+        if self._current == "file" and b"filename" in options:
+            if self.name is not None:
+                raise Problem(422, "invalid_field", "file: is there twice; send one video", "file")
             self._is_file = True
             self.name = options[b"filename"].decode("utf-8", "replace")
 

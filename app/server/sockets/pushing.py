@@ -10,6 +10,7 @@ it was sent.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from longtake.server.takes.hosted import Hosted
     from longtake.server.takes.pushed_camera import PushedCamera
 
+STEP_S = 0.01  # at least, between frames
 REMOVED = Closing(NORMAL, "this camera was removed")
 
 
@@ -61,6 +63,7 @@ class _Pushing:
         self._socket, self._hosted, self._camera = socket, hosted, camera
         self._threads, self._most_bytes = hall.threads, hall.config.max_message_bytes
         self._clock = LiveClock()
+        self._last = (-math.inf, -math.inf)  # when the last frame was taken: by its clock, by ours
         self._waiting: tuple[FrameMessage, float] | None = None  # and when it was taken, by us
         self._replaced: tuple[FrameMessage, float] | None = None
         self._has_come = asyncio.Event()
@@ -95,10 +98,20 @@ class _Pushing:
         if len(data) > self._most_bytes + 16:
             raise Ended(Closing(TOO_LARGE, f"a frame has at most {self._most_bytes} bytes"))
         frame = FrameMessage.read(data)
-        taken_s = self._clock.session_s(frame.sent_s, arrived_s) - frame.age_s
+        taken_s = self._placed(frame, arrived_s)
         self._replaced = self._waiting
         self._waiting = frame, taken_s
         self._has_come.set()
+
+    def _placed(self, frame: FrameMessage, arrived_s: float) -> float:
+        """When it was taken, by our clock.  What is learned of the way here moves that by
+        milliseconds; one that was taken later stays the later one."""
+        taken_s = self._clock.session_s(frame.sent_s, arrived_s) - frame.age_s
+        said_s, last_s = self._last
+        if frame.taken_s > said_s:
+            taken_s = min(arrived_s, max(taken_s, last_s + STEP_S))
+        self._last = frame.taken_s, taken_s
+        return taken_s
 
     async def _answer_replaced(self) -> None:
         """The one that waited, where a newer one took its place."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from longtake.server.own_places import without_places
 from longtake.server.takes.lens import Lens, Sight
-from longtake.server.takes.source_state import SourceState
+from longtake.server.takes.source_state import SourceState, shown_address
 from longtake.streaming.errors import redact
 from longtake.wording import one_line
 
@@ -32,7 +33,8 @@ class FileSource:
         size: tuple[int, int] | None = None,
     ) -> None:
         self.camera, self.kind = watch.camera, watch.kind
-        self._name, self._size = watch.address if name is None else name, size
+        self._name = shown_address(watch.address) if name is None else name
+        self._size = size
         self._take, self._watch = take, watch
         self.lens = Lens(watch.camera, self._look, lambda: take.masks)
 
@@ -71,7 +73,8 @@ class FileSource:
         except TimeoutError:
             return ""
         except Exception as error:
-            return redact(one_line(error)).replace(self._watch.address, self._name)
+            said = redact(one_line(error)).replace(self._watch.address, self._name)
+            return without_places(said)
         return ""
 
     def _look(self) -> Sight | None:

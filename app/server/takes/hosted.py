@@ -151,6 +151,14 @@ class Hosted:
             remove()
             raise
 
+    def check_file(self, name: str, camera: str = "") -> None:
+        """Whether `add_file` would be refused as things stand; looks at no file, and does not wait.
+
+        Raises:
+            SourceInTheWay, TooMany: if so.
+        """
+        self._sources.check_file(shown_name(name), camera)
+
     def remove_source(self, id: str) -> None:
         """Watch it no further; what came is still seen.  A pushing camera is told to leave.  May
         wait for about a second.
@@ -292,6 +300,8 @@ class Hosted:
             raise NothingSeen(
                 f"take {self.id}: nothing has been seen yet; start a camera or add a video first"
             )
+        if not options.get("choices"):  # before an answer is begun, which may be streamed
+            await asyncio.to_thread(self.take.check_room, question, options.get("decoding"))
         if options.get("recall") is None:
             return self.take.submit(question, **options)
         # models that it needs may have to be loaded

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
+
+from longtake.streaming.addresses import has_scheme
+from longtake.streaming.errors import redact
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,3 +38,10 @@ class SourceState:
         found["size"] = None if self.size is None else list(self.size)
         found["fps"], found["lag_s"] = round(self.fps, 2), round(self.lag_s, 3)
         return found
+
+
+def shown_address(address: str) -> str:
+    """As visitors see it: without credentials, and of a file of this machine its name alone."""
+    if has_scheme(address) or address.startswith("/dev/"):
+        return redact(address)
+    return redact(PurePath(address).name or address)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from longtake.inbox import MOST_CAMERAS
 from longtake.live_watch import LiveWatch
+from longtake.seeing import NotAlone
 from longtake.server.takes import visitors
 from longtake.server.takes.camera_names import check_name, free_name
 from longtake.server.takes.counts import Counts
@@ -22,7 +23,7 @@ from longtake.server.takes.file_source import FileSource
 from longtake.server.takes.lens import Lens
 from longtake.server.takes.pushed_camera import PushedCamera
 from longtake.server.takes.refusals import Ending, NoSuchSource, SourceInTheWay, TooMany
-from longtake.server.takes.source_state import SourceState
+from longtake.server.takes.source_state import SourceState, shown_address
 from longtake.server.takes.uploads import Checked
 from longtake.server.takes.watched_source import WatchedSource
 from longtake.streaming.capture_config import CaptureConfig
@@ -152,6 +153,8 @@ class Sources:
         stop_s = None if checked is None else checked.stop_s
         try:
             watch = self._take.watch(address, camera=camera, stop_s=stop_s, capture=settings)
+        except NotAlone as error:
+            raise self._not_alone(shown_address(address) if name is None else name) from error
         except RuntimeError as error:  # another source is in its way, or the take is closed
             raise SourceInTheWay(str(error).replace(address, name or address)) from error
         except SourceError as error:
@@ -167,6 +170,28 @@ class Sources:
         state = self._put(source)
         when_seen(watch, on_seen, self._ended)
         return state
+
+    def check_file(self, name: str, camera: str) -> None:
+        """Whether a file could be watched now, before all of it is sent.
+
+        Raises as `add_file` does where something is in its way.
+        """
+        with self._room(camera), self._lock:
+            beside = [s for id, s in self._sources.items() if not s.state(id).is_over]
+        if any(not isinstance(source, PushedCamera) for source in beside):
+            raise self._not_alone(name)
+        if any(source.runs and source.state("").state == "live" for source in beside):
+            raise SourceInTheWay(
+                f"{name}: frames are being pushed as they are taken, and a file has a time of its "
+                "own: end that, or open another take for the file"
+            )
+
+    @staticmethod
+    def _not_alone(name: str) -> SourceInTheWay:
+        return SourceInTheWay(
+            f"{name}: another source is being watched in this take, and a file is seen alone: "
+            "remove the one or the other, or open another take"
+        )
 
     # ---------------------------------------------------------------- pushed
 

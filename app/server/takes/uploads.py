@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FORMATS = (
 )
 _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 MOST_AT_ONCE = 4  # that are on their way
+_PNG = b"\x89PNG\r\n\x1a\n"
 _DOUBT_S = 1.0  # what containers say of their length is rounded
 
 
@@ -174,6 +176,8 @@ def check(path: Path, config: ServeConfig) -> Checked:
         width, height = (0, 0) if context is None else (context.width, context.height)
         duration = container.duration or 0
         promised_s = duration / 1e6 if duration > 0 else None
+        if not width * height:
+            width, height = _told_size(path)
     _check_pixels(width, height, config.max_picture_pixels)
     if promised_s is not None and promised_s > config.max_upload_s + _DOUBT_S:
         raise TooLarge(
@@ -183,6 +187,17 @@ def check(path: Path, config: ServeConfig) -> Checked:
     is_known = promised_s is not None
     size = (width, height) if width and height else None
     return Checked(path, size, None if is_known else config.max_upload_s)
+
+
+def _told_size(path: Path) -> tuple[int, int]:
+    """By a PNG's own header, of which FFmpeg learns no size before it decodes it; (0, 0) of
+    anything else."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or not head.startswith(_PNG):
+        return 0, 0
+    width, height = struct.unpack(">II", head[16:])
+    return width, height
 
 
 def _check_pixels(width: int, height: int, most: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from longtake.server.own_places import without_places
 from longtake.server.takes.lens import Lens, Sight
-from longtake.server.takes.source_state import SourceState
+from longtake.server.takes.source_state import SourceState, shown_address
 
 if TYPE_CHECKING:
     from longtake.live_watch import LiveWatch
@@ -26,9 +27,9 @@ class WatchedSource:
             id=id,
             camera=self.camera,
             kind=self.kind,
-            address=stats.address,
+            address=shown_address(stats.address),
             state=stats.state,
-            error=stats.error,
+            error=without_places(stats.error),
             fps=stats.fps,
             seen=stats.seen,
             kept=stats.kept,

@@ -54,8 +54,9 @@ class Pushing:
             size_of(image)  # what is wrong with it is said, whether or not it is wanted
         policy, is_timed = self._session.config.capture.policy, pts_s is not None
         if pts_s is None:
-            if any(isinstance(watch, Watch) for watch in self._seeing.watches):
-                why = "a file is being read, which has a time of its own: give pts_s"
+            reading = [w.address for w in self._seeing.watches if isinstance(w, Watch)]
+            if reading:
+                why = f"{reading[0]} is being read, which has a time of its own: give pts_s"
                 return Pushed(False, self._inbox.refuse(BESIDE_FILE, why), 0.0)
             pts_s = self._time.run_for_push(age_s)
             wall_s = time.time() - age_s if wall_s is None else wall_s

@@ -150,9 +150,7 @@ class Watch:
                 self._is_whole = True
                 settle(self.report, self._seen_before_s, self.promised_s, self._tick_s)
             else:
-                traceback.clear_frames(
-                    error.__traceback__
-                )  # a decoder is in them, with its threads
+                traceback.clear_frames(error.__traceback__)  # a decoder is held by them
                 self._error = error
         finally:
             self.is_read = True

@@ -442,7 +442,7 @@ def test_what_is_in_the_way_is_told_in_the_takes_own_words(graphs: Hosted, tmp_p
     with pytest.raises(SourceInTheWay, match="choose another"):
         graphs.add_source(GRAPH, camera="a", trusted=True)
     clip = write_clip(tmp_path / "clip.mp4", seconds=1, fps=5)
-    with pytest.raises(SourceInTheWay, match="still being watched") as refused:
+    with pytest.raises(SourceInTheWay, match="a file is seen alone") as refused:
         graphs.add_file(clip, name="holiday.mp4")
     assert "holiday.mp4" in str(refused.value) and str(tmp_path) not in str(refused.value)
     assert not clip.exists()

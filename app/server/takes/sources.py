@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from longtake.inbox import MOST_CAMERAS
 from longtake.live_watch import LiveWatch
 from longtake.seeing import NotAlone
+from longtake.server.own_places import without_places
 from longtake.server.takes import visitors
 from longtake.server.takes.camera_names import check_name, free_name
 from longtake.server.takes.counts import Counts
@@ -241,7 +242,7 @@ class Sources:
         if pushed.accepted:
             with self._lock:
                 self._pushed.add(pushing.camera)
-        return pushed
+        return replace(pushed, reason=without_places(pushed.reason))
 
     def _claimed(self, camera: PushedCamera) -> tuple[str, PushedCamera]:
         """With its id."""

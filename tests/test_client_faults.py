@@ -27,7 +27,7 @@ from longtake.streaming.errors import SourceRefused, SourceTimeout, StaleFrame
 from tests.rigs.api import busy
 from tests.rigs.hosting import jpeg
 from tests.rigs.inner import Inner
-from tests.rigs.remote import Far, far
+from tests.rigs.remote import Far, far, see
 from tests.rigs.watching import until
 
 SOON_S = 10.0
@@ -44,6 +44,7 @@ def server() -> Iterator[Far]:
 @pytest.fixture
 def take(server: Far) -> Iterator[RemoteTake]:
     with Client(server.url) as client, client.open("arm") as made:
+        see(server.hall.find("arm"))
         yield made
         if "arm" in {each.id for each in server.hall.all()}:
             server.hall.remove("arm")
@@ -312,6 +313,7 @@ def test_a_token_lets_in_and_is_never_told(caplog: pytest.LogCaptureFixture) -> 
     wrong = "another-token-0123456789-0123456"
     said: list[str] = []
     with far(access=Access.of(tokens=[TOKEN])) as server:
+        see(server.live)
         for token in (None, wrong):
             with Client(server.url, token=token) as client:
                 with pytest.raises(RemoteError, match="token=") as raised:
@@ -355,6 +357,7 @@ def test_a_certificate_is_trusted_by_who_names_it(tmp_path: Path) -> None:
     made = tls("auto", (), environ={"XDG_STATE_HOME": str(tmp_path)})
     shown = Certificate(str(made.certificate), str(made.key))
     with far(access=Access.of(tokens=[TOKEN]), certificate=shown) as server:
+        see(server.live)
         with Client(server.url, token=TOKEN) as client:
             with pytest.raises(ConnectionError, match="verify="):
                 client.models()

@@ -421,6 +421,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
 )
 COUNT = st.integers(1, (1 << 63) - 1)
 WORDS = st.lists(st.sampled_from(["10.0.0.0/8", "private", "cam.local"]), max_size=3).map(tuple)
+HOSTS = st.lists(st.sampled_from(["cam.local", "10.0.0.7", "[::1]"]), max_size=3).map(tuple)
 ORIGINS = st.lists(st.sampled_from(["https://a.local", "http://b:8080"]), max_size=2).map(tuple)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
@@ -454,7 +455,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "serve.host": TEXT.filter(str.strip),
     "serve.port": st.integers(0, 65535),
     "serve.allow_sources": WORDS,
-    "serve.allow_hosts": WORDS,
+    "serve.allow_hosts": HOSTS,
     "serve.allow_origins": ORIGINS,
 }
 

@@ -439,9 +439,8 @@ def test_only_a_needed_library_is_a_problem_and_what_does_nothing_yet_is_no_advi
     ]
     shown = {c.name: c for c in checks_parts.judge_parts(tuple(missing))}
     states = {name: check.state for name, check in shown.items()}
-    assert states == {"torch": "problem", "faiss": "note", "triton": "ok", "gradio": "ok"}
-    for name in ("triton", "gradio"):
-        assert "not used yet" in shown[name].value and not shown[name].advice
+    assert states == {"torch": "problem", "faiss": "note", "triton": "ok"}
+    assert "not used yet" in shown["triton"].value and not shown["triton"].advice
     there = (Part("triton", "3.2", False, "", "not used yet"),)
     assert [c.value for c in checks_parts.judge_parts(there)] == ["3.2; not used yet"]
 

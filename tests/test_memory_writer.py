@@ -280,10 +280,10 @@ def test_a_quiet_stream_becomes_durable_by_itself(tmp_path: Path) -> None:
     with Store.open(tmp_path, **MODEL, config=MemoryConfig(commit_s=0.05)) as store:
         put(store, 0)
         begun = time.monotonic()
-        while store.stats().durable < 1:
+        # Its row is there a moment before it leaves the queue.
+        while store.stats().durable < 1 or store.stats().queued > 0:
             assert time.monotonic() - begun < SOON_S
             time.sleep(0.01)
-        assert store.stats().queued == 0
 
 
 def test_a_clock_that_goes_backwards_commits(tmp_path: Path) -> None:

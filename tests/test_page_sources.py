@@ -22,7 +22,7 @@ FILM_S = 12
 REFUSED = {  # each in words of its own
     "http://169.254.169.254/latest": "169.254.169.254",
     "rtsp://192.168.7.7/cam": "192.168.7.7",
-    "/etc/passwd": "/etc/passwd",
+    "/etc/passwd": "files of the server's machine are not for visitors",
     "webcam:0": "webcam:0",
     "": "Type an address first",
 }

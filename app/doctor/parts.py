@@ -33,15 +33,23 @@ class Library:
 
 NEEDED = (  # the dependencies in pyproject.toml
     Library("av", ("av",)),
+    Library("cryptography", ("cryptography",)),
+    Library("fastapi", ("fastapi",)),
+    Library("gradio", ("gradio",)),
+    Library("httpx", ("httpx",)),
     Library("jinja2", ("jinja2",)),
     Library("numpy", ("numpy",)),
     Library("cv2", ("opencv-python", "opencv-python-headless", "opencv-contrib-python")),
+    Library("prometheus_client", ("prometheus-client",)),
     Library("pydantic", ("pydantic",)),
+    Library("python_multipart", ("python-multipart",)),
     Library("rich", ("rich",)),
     Library("safetensors", ("safetensors",)),
     Library("torch", ("torch",)),
     Library("transformers", ("transformers",)),
     Library("typer", ("typer",)),
+    Library("uvicorn", ("uvicorn",)),
+    Library("websockets", ("websockets",)),
     Library("xxhash", ("xxhash",)),
 )
 OPTIONAL = (
@@ -51,7 +59,6 @@ OPTIONAL = (
         advice="for faster search in memories of many thousand chunks: pip install faiss-cpu",
     ),
     Library("triton", ("triton",), remark="not used yet: kernels for CUDA are to come"),
-    Library("gradio", ("gradio",), remark="not used yet: the page in the browser is to come"),
 )
 _NO_NUMBER = "of unknown version"
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import longtake
+from longtake.client import RemoteError
 
 HZ, QUESTION = 10.0, "is there a red ring?"
 
@@ -69,10 +70,20 @@ def work(take: longtake.RemoteTake, seconds: float) -> None:
                 if asking is not None and asking.result().text != said:
                     said = asking.result().text
                     print(f"{now_s:5.1f} s: {QUESTION} {said}")
-                asking = take.submit(QUESTION, choices=("yes", "no"), deadline_s=2.0)
+                asking = ask(take)
             stop.wait(1 / HZ)
     print(f"{now_s:5.1f} s: {'the alert stopped the robot' if stop.is_set() else 'done'}")
     print(f"{take.pushes().pushed} pictures pushed, {take.pushes().accepted} of them taken")
+
+
+def ask(take: longtake.RemoteTake) -> longtake.Asking | None:
+    """On its way; None while the server has seen nothing yet."""
+    try:
+        return take.submit(QUESTION, choices=("yes", "no"), deadline_s=2.0)
+    except RemoteError as error:
+        if error.code != "nothing_seen":
+            raise
+        return None
 
 
 if __name__ == "__main__":

@@ -454,6 +454,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "decoding.top_p": st.floats(0, 1, exclude_min=True),
     "serve.host": TEXT.filter(str.strip),
     "serve.port": st.integers(0, 65535),
+    "serve.max_upload_s": POSITIVE,
     "serve.allow_sources": WORDS,
     "serve.allow_hosts": HOSTS,
     "serve.allow_origins": ORIGINS,

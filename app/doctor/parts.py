@@ -27,8 +27,8 @@ class Library:
 
     @property
     def name(self) -> str:
-        """How it is shown: ``opencv`` for opencv-python and its like."""
-        return self.distributions[0].partition("-")[0]
+        """How it is shown: ``opencv`` for opencv-python and its like, and ``multipart``."""
+        return self.distributions[0].removeprefix("python-").partition("-")[0]
 
 
 NEEDED = (  # the dependencies in pyproject.toml
